@@ -1,0 +1,1 @@
+//! Book to features to model to signal: the hot loop, its configuration and the `quantumflow` command.

@@ -1,0 +1,3 @@
+//! The `quantumflow` command.
+
+fn main() {}

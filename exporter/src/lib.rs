@@ -1,0 +1,1 @@
+//! Reads the engine's metrics region and serves Prometheus.

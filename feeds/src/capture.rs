@@ -1,0 +1,1 @@
+//! Recorded sessions: one line a frame, as received.

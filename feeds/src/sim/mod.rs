@@ -1,0 +1,1 @@
+//! A venue to test against: real protocol, real sockets, recorded or generated market.

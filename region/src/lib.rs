@@ -1,0 +1,1 @@
+//! Shared-memory files: the metrics region and the signal ring.
