@@ -38,7 +38,10 @@ pub struct Decimals {
 impl Decimals {
     /// The larger of both counts: what a set of numbers needs.
     pub fn max(self, other: Self) -> Self {
-        Self { wire: self.wire.max(other.wire), significant: self.significant.max(other.significant) }
+        Self {
+            wire: self.wire.max(other.wire),
+            significant: self.significant.max(other.significant),
+        }
     }
 }
 
@@ -58,7 +61,11 @@ impl Scaler {
         if decimals > Scale::MAX_DECIMALS {
             return None;
         }
-        Some(Self { decimals, decimal_bits: decimals as u32 * 8, one: POWERS_OF_TEN[decimals as usize] })
+        Some(Self {
+            decimals,
+            decimal_bits: decimals as u32 * 8,
+            one: POWERS_OF_TEN[decimals as usize],
+        })
     }
 
     /// How many decimals its mantissas carry.
@@ -74,18 +81,29 @@ impl Scaler {
         if let Some(whole) = load(bytes, 0) {
             let whole_len = digit_run(whole);
             let leading_zero = whole & 0xff == 0 && whole_len > 1;
-            if whole_len.wrapping_sub(1) < 7 && bytes[whole_len] == b'.' && !leading_zero && self.decimal_bits <= 64 {
-                if let Some(fraction) = load(bytes, whole_len + 1) {
-                    let fraction_len = digit_run(fraction);
-                    let end = whole_len + 1 + fraction_len;
-                    let more = fraction_len == 8 && bytes.get(end).is_some_and(u8::is_ascii_digit);
-                    if fraction_len != 0 && !more {
-                        return self.join(whole, whole_len, fraction, fraction_len).map(|mantissa| (mantissa, end));
-                    }
+            let fits = whole_len.wrapping_sub(1) < 7 && !leading_zero && self.decimal_bits <= 64;
+            if fits
+                && bytes[whole_len] == b'.'
+                && let Some(fraction) = load(bytes, whole_len + 1)
+            {
+                let fraction_len = digit_run(fraction);
+                let end = whole_len + 1 + fraction_len;
+                let more = fraction_len == 8 && bytes.get(end).is_some_and(u8::is_ascii_digit);
+                if fraction_len != 0 && !more {
+                    return self
+                        .join(whole, whole_len, fraction, fraction_len)
+                        .map(|mantissa| (mantissa, end));
                 }
             }
         }
         self.scan_bytes(bytes)
+    }
+
+    /// [`scan`](Self::scan) at `at` in a frame: the mantissa and where the frame continues. `None` for any error.
+    #[inline(always)]
+    pub(crate) fn scan_at(self, frame: &[u8], at: usize) -> Option<(i64, usize)> {
+        let (mantissa, len) = self.scan(frame.get(at..)?).ok()?;
+        Some((mantissa, at + len))
     }
 
     /// The mantissa of `whole_len` digits before the point and `fraction_len` after it, each in the low bytes of its
@@ -115,7 +133,11 @@ impl Scaler {
     fn scan_bytes(self, bytes: &[u8]) -> Result<(i64, usize), DecimalError> {
         let (whole_len, fraction_len) = shape(bytes)?;
         let whole = &bytes[..whole_len];
-        let fraction = if fraction_len == 0 { &[][..] } else { &bytes[whole_len + 1..whole_len + 1 + fraction_len] };
+        let fraction = if fraction_len == 0 {
+            &[][..]
+        } else {
+            &bytes[whole_len + 1..whole_len + 1 + fraction_len]
+        };
         let held = fraction.len().min(usize::from(self.decimals));
         if fraction[held..].iter().any(|&digit| digit != b'0') {
             return Err(DecimalError::FinerThanScale);
@@ -128,8 +150,13 @@ impl Scaler {
                 .ok_or(DecimalError::OutOfRange)?;
         }
         let absent = usize::from(self.decimals) - held;
-        let mantissa = mantissa.checked_mul(POWERS_OF_TEN[absent] as i64).ok_or(DecimalError::OutOfRange)?;
-        Ok((mantissa, whole_len + if fraction_len == 0 { 0 } else { 1 + fraction_len }))
+        let mantissa = mantissa
+            .checked_mul(POWERS_OF_TEN[absent] as i64)
+            .ok_or(DecimalError::OutOfRange)?;
+        Ok((
+            mantissa,
+            whole_len + if fraction_len == 0 { 0 } else { 1 + fraction_len },
+        ))
     }
 }
 
@@ -143,7 +170,7 @@ pub fn parse(text: &[u8], decimals: u8) -> Result<i64, DecimalError> {
         Ok((mantissa, len)) if len == text.len() => Ok(mantissa),
         Ok(_) => Err(DecimalError::NotDecimal),
         // What follows the number may be worse than the number.
-        Err(error) => decimals(text).and(Err(error)),
+        Err(error) => self::decimals(text).and(Err(error)),
     }
 }
 
@@ -154,15 +181,25 @@ pub fn parse(text: &[u8], decimals: u8) -> Result<i64, DecimalError> {
 pub fn decimals(text: &[u8]) -> Result<Decimals, DecimalError> {
     let (whole_len, fraction_len) = shape(text)?;
     if fraction_len == 0 {
-        return if whole_len == text.len() { Ok(Decimals::default()) } else { Err(DecimalError::NotDecimal) };
+        return if whole_len == text.len() {
+            Ok(Decimals::default())
+        } else {
+            Err(DecimalError::NotDecimal)
+        };
     }
     let fraction = &text[whole_len + 1..];
     if fraction.len() != fraction_len {
         return Err(DecimalError::NotDecimal);
     }
-    let significant = fraction.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
+    let significant = fraction
+        .iter()
+        .rposition(|&digit| digit != b'0')
+        .map_or(0, |last| last + 1);
     let count = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
-    Ok(Decimals { wire: count(fraction_len), significant: count(significant) })
+    Ok(Decimals {
+        wire: count(fraction_len),
+        significant: count(significant),
+    })
 }
 
 /// Reads the whole number at the start of `bytes`: update ids, times, checksums. Returns it and how many bytes it took;
@@ -208,7 +245,10 @@ fn scan_u64_bytes(bytes: &[u8]) -> Option<(u64, usize)> {
 
 /// Shows a mantissa as the number it stands for, with all its decimals: `display(6173763, 2)` is `61737.63`.
 pub fn display(mantissa: i64, decimals: u8) -> impl fmt::Display {
-    Shown { mantissa, decimals: decimals.min(Scale::MAX_DECIMALS) }
+    Shown {
+        mantissa,
+        decimals: decimals.min(Scale::MAX_DECIMALS),
+    }
 }
 
 struct Shown {
@@ -310,7 +350,9 @@ mod tests {
         while fraction.len() < usize::from(decimals) {
             fraction.push('0');
         }
-        let all: i128 = format!("{whole}{fraction}").parse().map_err(|_| DecimalError::OutOfRange)?;
+        let all: i128 = format!("{whole}{fraction}")
+            .parse()
+            .map_err(|_| DecimalError::OutOfRange)?;
         i64::try_from(all).map_err(|_| DecimalError::OutOfRange)
     }
 
@@ -338,7 +380,9 @@ mod tests {
         check("92233720368547758.08", 2, Err(OutOfRange));
         check("9.2", 18, Ok(9_200_000_000_000_000_000));
         check("9.3", 18, Err(OutOfRange));
-        for text in ["", ".", "1.", ".5", "-1", "+1", "1e5", "01.5", "00", "1.2.3", " 1", "1 ", "1,5", "NaN", "1.5x", "٣"] {
+        for text in [
+            "", ".", "1.", ".5", "-1", "+1", "1e5", "01.5", "00", "1.2.3", " 1", "1 ", "1,5", "NaN", "1.5x", "٣",
+        ] {
             check(text, 4, Err(NotDecimal));
         }
     }

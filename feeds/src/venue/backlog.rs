@@ -12,7 +12,11 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// Room for `limit_bytes` of frames and their lengths, reserved now.
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(limit_bytes), head: 0, limit_bytes }
+        Self {
+            bytes: Vec::with_capacity(limit_bytes),
+            head: 0,
+            limit_bytes,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -31,7 +35,9 @@ impl Backlog {
             self.bytes.drain(..self.head);
             self.head = 0;
         }
-        let Ok(len) = u32::try_from(frame.len()) else { return false };
+        let Ok(len) = u32::try_from(frame.len()) else {
+            return false;
+        };
         if self.bytes.len() + needed > self.limit_bytes {
             return false;
         }

@@ -14,7 +14,11 @@ pub(crate) struct JsonReader {
 
 impl JsonReader {
     pub(crate) fn new() -> Self {
-        Self { text: Vec::with_capacity(16 << 10), buffers: Buffers::new(16 << 10), tape: Tape(Vec::with_capacity(1024)) }
+        Self {
+            text: Vec::with_capacity(16 << 10),
+            buffers: Buffers::new(16 << 10),
+            tape: Tape(Vec::with_capacity(1024)),
+        }
     }
 
     /// Gives the document in `frame` to `read`; `None` where `frame` is not JSON.
@@ -113,10 +117,10 @@ impl<'tape, 'text> Json<'tape, 'text> {
     pub(crate) fn get<const N: usize>(self, keys: [&str; N]) -> Option<[Option<Json<'tape, 'text>>; N]> {
         let mut found = [None; N];
         for (key, value) in self.fields()? {
-            if let Some(at) = keys.iter().position(|wanted| *wanted == key) {
-                if found[at].replace(value).is_some() {
-                    return None;
-                }
+            if let Some(at) = keys.iter().position(|wanted| *wanted == key)
+                && found[at].replace(value).is_some()
+            {
+                return None;
             }
         }
         Some(found)
@@ -154,7 +158,10 @@ fn quote_numbers(json: &[u8], out: &mut Vec<u8>) {
             b'"' => string_len(&json[at..]),
             b'-' | b'0'..=b'9' => {
                 let rest = &json[at..];
-                let len = rest.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
+                let len = rest
+                    .iter()
+                    .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+                    .count();
                 out.push(b'"');
                 out.extend_from_slice(&rest[..len]);
                 out.push(b'"');
@@ -204,7 +211,10 @@ mod tests {
     #[test]
     fn a_key_that_occurs_twice_is_not_read() {
         let mut reader = JsonReader::new();
-        assert_eq!(reader.read(br#"{"a":1,"a":2}"#, |json| json.get(["a"]).is_some()), Some(false));
+        assert_eq!(
+            reader.read(br#"{"a":1,"a":2}"#, |json| json.get(["a"]).is_some()),
+            Some(false)
+        );
     }
 
     #[test]
@@ -216,9 +226,22 @@ mod tests {
                 price.unwrap().str().map(str::to_owned)
             })
         };
-        assert_eq!(read(&mut reader, br#"{"x":"a\"1","price": 63381.0 }"#), Some(Some("63381.0".to_owned())));
-        assert_eq!(read(&mut reader, br#"{"price":0.00000000,"e":-1.5E+3}"#), Some(Some("0.00000000".to_owned())));
-        for broken in [&br#"{"price":1,2:3}"#[..], br#"{"price":1 2}"#, br#"{"price":1"#, b"", b"1 2", br#"{"price":01}"#] {
+        assert_eq!(
+            read(&mut reader, br#"{"x":"a\"1","price": 63381.0 }"#),
+            Some(Some("63381.0".to_owned()))
+        );
+        assert_eq!(
+            read(&mut reader, br#"{"price":0.00000000,"e":-1.5E+3}"#),
+            Some(Some("0.00000000".to_owned()))
+        );
+        for broken in [
+            &br#"{"price":1,2:3}"#[..],
+            br#"{"price":1 2}"#,
+            br#"{"price":1"#,
+            b"",
+            b"1 2",
+            br#"{"price":01}"#,
+        ] {
             assert_eq!(read(&mut reader, broken), None, "{}", String::from_utf8_lossy(broken));
         }
     }

@@ -53,7 +53,9 @@ impl SymbolTable {
 
     /// Every symbol with its spelling.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SymbolId, &[u8])> {
-        (0_u16..).map(SymbolId).zip(self.spellings.iter().map(|spelling| &spelling[..]))
+        (0_u16..)
+            .map(SymbolId)
+            .zip(self.spellings.iter().map(|spelling| &spelling[..]))
     }
 }
 
@@ -65,7 +67,11 @@ fn key(spelling: &[u8]) -> Option<Key> {
     let mut padded = [0; SYMBOL_BYTES_MAX];
     padded[..spelling.len()].copy_from_slice(spelling);
     let (words, _) = padded.as_chunks::<8>();
-    Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]), u64::from_le_bytes(words[2])])
+    Some([
+        u64::from_le_bytes(words[0]),
+        u64::from_le_bytes(words[1]),
+        u64::from_le_bytes(words[2]),
+    ])
 }
 
 #[cfg(test)]
@@ -81,12 +87,25 @@ mod tests {
             assert_eq!(table.find(name.as_bytes()), Some(symbol));
             let text = format!("{name}\",\"U\":1");
             for likely in 0..names.len() {
-                assert_eq!(table.scan(text.as_bytes(), b'"', SymbolId(likely as u16)), Some((symbol, name.len())));
+                assert_eq!(
+                    table.scan(text.as_bytes(), b'"', SymbolId(likely as u16)),
+                    Some((symbol, name.len()))
+                );
             }
         }
-        for unknown in ["", "BTC", "BTCUSDTX", "btcusdt", "A-SPELLING-LONGER-THAN-ANY-VENUE-USES"] {
+        for unknown in [
+            "",
+            "BTC",
+            "BTCUSDTX",
+            "btcusdt",
+            "A-SPELLING-LONGER-THAN-ANY-VENUE-USES",
+        ] {
             assert_eq!(table.find(unknown.as_bytes()), None, "{unknown}");
-            assert_eq!(table.scan(format!("{unknown}\"").as_bytes(), b'"', SymbolId(0)), None, "{unknown}");
+            assert_eq!(
+                table.scan(format!("{unknown}\"").as_bytes(), b'"', SymbolId(0)),
+                None,
+                "{unknown}"
+            );
         }
         assert_eq!(table.scan(b"BTCUSDT", b'"', SymbolId(0)), None, "no end");
     }

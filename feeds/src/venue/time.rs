@@ -18,7 +18,8 @@ pub(crate) fn scan_rfc3339(bytes: &[u8]) -> Option<(UnixNanos, usize)> {
     let (month, day) = (two(5)?, two(8)?);
     let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
     // 60 is a leap second: it counts as the first of the next minute.
-    let in_range = (1970..=2261).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second <= 60;
+    let in_range =
+        (1970..=2261).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second <= 60;
     if !in_range || day == 0 || day > days_in_month(year, month) {
         return None;
     }
@@ -74,7 +75,11 @@ mod tests {
     #[test]
     fn known_instants() {
         let check = |text: &str, nanos: u64| {
-            assert_eq!(scan_rfc3339(text.as_bytes()), Some((UnixNanos(nanos), text.len())), "{text}");
+            assert_eq!(
+                scan_rfc3339(text.as_bytes()),
+                Some((UnixNanos(nanos), text.len())),
+                "{text}"
+            );
         };
         check("1970-01-01T00:00:00Z", 0);
         check("2000-02-29T23:59:59.999999999Z", 951_868_799_999_999_999);
