@@ -1,6 +1,11 @@
 //! The WebSocket decoder and encoder against each other, against the rules of RFC 6455, and against a decoder that is
 //! too simple to be wrong: it has the whole stream in its hands and copies everything.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 use proptest::prelude::*;
 use quantumflow_feeds::ws::{
     Decoder, Encoder, Limits, MaskSource, Message, Opcode, Role, WsError, close_code, encode_close, encode_frame,
