@@ -236,7 +236,8 @@ impl Dialogue {
             });
             match (answer, received) {
                 (Err(error), _) => return Err(DialError::Upgrade(error)),
-                (Ok(Some(_)), _) => break,
+                (Ok(Some(_)), Ok(())) => break,
+                (Ok(Some(_)), Err(error)) => return Err(error),
                 (Ok(None), Ok(())) => {}
                 // A refusal whose body never comes is still a refusal.
                 (Ok(None), Err(error)) => match handshake.give_up() {
@@ -261,8 +262,9 @@ impl Dialogue {
                 .map_err(|error| failed(step, error))?;
             match read {
                 TcpRead::Bytes { .. } => return Ok(()),
-                TcpRead::WouldBlock => self.waiter.wait(&self.deadline, step)?,
                 TcpRead::Eof => return Err(DialError::Closed { step }),
+                TcpRead::WouldBlock if self.transport.is_tls_closed() => return Err(DialError::Closed { step }),
+                TcpRead::WouldBlock => self.waiter.wait(&self.deadline, step)?,
             }
         }
     }
