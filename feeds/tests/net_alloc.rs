@@ -10,7 +10,7 @@ mod net_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use net_support::{PATIENCE, TLS, TLS12, Wire, clock, serve_websocket, text_frame};
 use quantumflow_feeds::net::{Connection, ConnectionError, IdleStrategy, Poller};
@@ -55,12 +55,25 @@ fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Each read is answered.
+    Answer,
+    /// As fast as the frames come.
+    Race,
+    /// Slower than the frames come.
+    Lag,
+}
+
 /// What the hot thread does, until `frames` texts have come. Returns how many bytes they had.
-fn run(poller: &mut Poller, connection: &mut Connection, frames: usize, answer_each: bool) -> usize {
+fn run(poller: &mut Poller, connection: &mut Connection, frames: usize, mode: Mode) -> usize {
     let clock = clock();
     let patience = Instant::now();
     let (mut texts, mut bytes) = (0, 0);
     while texts < frames {
+        if mode == Mode::Lag {
+            std::thread::sleep(Duration::from_micros(200)); // the socket fills up: every read is a full one
+        }
         poller.poll().unwrap();
         if poller.take_writable(0) {
             connection.flush().unwrap();
@@ -74,7 +87,7 @@ fn run(poller: &mut Poller, connection: &mut Connection, frames: usize, answer_e
                             bytes += text.len();
                         }
                     }
-                    if answer_each {
+                    if mode == Mode::Answer {
                         connection
                             .send_text("next")
                             .map_err(|error| panic!("{error}"))
@@ -121,9 +134,9 @@ fn one_frame_per_read_allocates_nothing() {
         let mut connection = server.dial().unwrap();
         let mut poller = Poller::new(1, IdleStrategy::Wait { timeout: PATIENCE }).unwrap();
         poller.add(0, &mut connection).unwrap();
-        run(&mut poller, &mut connection, WARM_UP, true);
+        run(&mut poller, &mut connection, WARM_UP, Mode::Answer);
         let (before, reads) = (allocations(), connection.totals().reads);
-        assert_eq!(run(&mut poller, &mut connection, FRAMES, true), FRAMES * 563);
+        assert_eq!(run(&mut poller, &mut connection, FRAMES, Mode::Answer), FRAMES * 563);
         let (allocated, reads) = (allocations() - before, connection.totals().reads - reads);
         println!(
             "{wire:?}: {allocated} allocations, {:.3} reads per message, {}",
@@ -153,16 +166,22 @@ fn a_burst_allocates_nothing() {
         let mut connection = server.dial().unwrap();
         let mut poller = Poller::new(1, IdleStrategy::Wait { timeout: PATIENCE }).unwrap();
         poller.add(0, &mut connection).unwrap();
-        run(&mut poller, &mut connection, FRAMES, false);
+        run(&mut poller, &mut connection, 1_000, Mode::Race);
         let (before, totals) = (allocations(), connection.totals());
-        run(&mut poller, &mut connection, FRAMES / 2, false);
+        run(&mut poller, &mut connection, FRAMES / 2, Mode::Race);
+        run(&mut poller, &mut connection, FRAMES / 2, Mode::Lag);
         let (allocated, now) = (allocations() - before, connection.totals());
         println!(
             "{wire:?}: {allocated} allocations, {:.3} reads per message",
             (now.reads - totals.reads) as f64 / (now.messages - totals.messages) as f64
         );
         assert_eq!(allocated, 0, "{wire:?}");
-        let _ = run(&mut poller, &mut connection, 2 * FRAMES - now.messages as usize, false);
+        let _ = run(
+            &mut poller,
+            &mut connection,
+            2 * FRAMES - now.messages as usize,
+            Mode::Race,
+        );
         drop(connection);
         server.join();
     }
