@@ -29,6 +29,8 @@ pub struct Connection {
     transport: Transport,
     protocol: Protocol,
     read_bytes_max: usize,
+    /// Bytes that came with the handshake and wait in the decoder.
+    leftover_bytes: usize,
     last_read: Option<Ticks>,
     totals: ConnectionTotals,
     /// A close frame came, or a rule was broken: what follows is not read as frames.
@@ -119,6 +121,7 @@ impl From<TransportError> for ConnectionError {
 impl Connection {
     pub(super) fn new(transport: Transport, protocol: Protocol, read_bytes_max: usize) -> Self {
         Self {
+            leftover_bytes: protocol.decoder().unread_bytes(),
             transport,
             protocol,
             read_bytes_max: read_bytes_max.clamp(READ_BYTES_MIN, PLAIN_PER_READ_MAX),
@@ -133,14 +136,14 @@ impl Connection {
     /// Reads the socket once and decrypts every record that is complete. Then take the messages out with
     /// [`next_message`](Self::next_message).
     ///
-    /// A connection that was just dialled may hold messages already: take those out first.
+    /// The first read after the dial may bring bytes that came together with the handshake; those carry no stamp.
     ///
     /// # Errors
     /// The connection is over. An alert that tells the peer why was sent if the socket took it.
     #[inline]
     pub fn read<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
-        if self.is_peer_done {
-            return self.read_to_the_end(clock);
+        if self.is_peer_done || self.leftover_bytes > 0 {
+            return self.read_special(clock);
         }
         match &self.transport.tls {
             None => self.read_plain(clock),
@@ -192,31 +195,20 @@ impl Connection {
     }
 
     /// Sends what is queued, as far as the socket takes it. Costs nothing when nothing is queued.
+    ///
+    /// # Errors
+    /// The connection is over. Not once the peer has said its last word: then it may be gone before it hears ours.
     #[inline]
     pub fn flush(&mut self) -> Result<Flushed, ConnectionError> {
-        while !self.protocol.outgoing().is_empty() {
-            let n = self.transport.write(self.protocol.outgoing())?;
-            if n == 0 {
-                return Ok(Flushed::Pending);
-            }
-            self.protocol.sent(n);
+        if self.is_peer_done {
+            return Ok(self.flush_goodbye());
         }
-        if !self.transport.flush()? {
-            return Ok(Flushed::Pending);
-        }
-        if self.is_peer_done && !self.is_write_closed {
-            // Our close is out and the peer's came: the rest is TLS and TCP.
-            self.is_write_closed = true;
-            if !self.transport.close_write()? {
-                return Ok(Flushed::Pending);
-            }
-        }
-        Ok(Flushed::Done)
+        Ok(self.flush_queue()?)
     }
 
     /// Whether frames wait to be sent.
     pub fn wants_write(&self) -> bool {
-        !self.protocol.outgoing().is_empty() || self.transport.has_queued()
+        !self.is_write_closed && (!self.protocol.outgoing().is_empty() || self.transport.has_queued())
     }
 
     /// Neither end has begun to close.
@@ -258,8 +250,8 @@ impl Connection {
         self.transport.describe_tls()
     }
 
-    /// Registers the socket, edge-triggered, for reading and writing. Treat it as readable at once: bytes that came with
-    /// the handshake are already in the decoder, and no edge tells of them.
+    /// Registers the socket, edge-triggered, for reading and writing. Treat it as readable at once: no edge tells of bytes
+    /// that came with the handshake.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.transport.tcp, token, Interest::READABLE | Interest::WRITABLE)
     }
@@ -267,6 +259,42 @@ impl Connection {
     /// Takes the socket out of a registry.
     pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         registry.deregister(&mut self.transport.tcp)
+    }
+
+    #[inline]
+    fn flush_queue(&mut self) -> Result<Flushed, TransportError> {
+        while !self.protocol.outgoing().is_empty() {
+            let n = self.transport.write(self.protocol.outgoing())?;
+            if n == 0 {
+                return Ok(Flushed::Pending);
+            }
+            self.protocol.sent(n);
+        }
+        match self.transport.flush()? {
+            true => Ok(Flushed::Done),
+            false => Ok(Flushed::Pending),
+        }
+    }
+
+    /// The close frame that answers the peer's, then the end of TLS and of our half of the TCP stream.
+    #[cold]
+    fn flush_goodbye(&mut self) -> Flushed {
+        if self.is_write_closed {
+            return Flushed::Done;
+        }
+        let result = match self.flush_queue() {
+            Ok(Flushed::Done) => self.transport.close_write(),
+            Ok(Flushed::Pending) => Ok(false),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(false) => Flushed::Pending,
+            Ok(true) | Err(_) => {
+                self.protocol.sent(self.protocol.outgoing().len()); // nobody is left to read the rest
+                self.is_write_closed = true;
+                Flushed::Done
+            }
+        }
     }
 
     #[inline]
@@ -314,11 +342,18 @@ impl Connection {
         Ok(self.outcome(result, asked, read, decrypted))
     }
 
-    /// After the peer's last frame: whatever comes is thrown away, only the end counts.
+    /// The first read, if bytes came with the handshake; or the reads after the peer's last frame, when whatever comes is
+    /// thrown away and only the end counts.
     #[cold]
-    fn read_to_the_end<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
+    fn read_special<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
+        if self.leftover_bytes > 0 {
+            let n = std::mem::take(&mut self.leftover_bytes);
+            let read = clock.ticks();
+            return Ok(self.outcome(TcpRead::Bytes { n, kernel: None }, n, read, read));
+        }
         let mut scratch = [0; READ_BYTES_MIN];
-        let result = self.transport.tcp.recv(&mut scratch)?;
+        // A reset is one way to hang up.
+        let result = self.transport.tcp.recv(&mut scratch).unwrap_or(TcpRead::Eof);
         let read = clock.ticks();
         Ok(self.outcome(result, scratch.len(), read, read))
     }
