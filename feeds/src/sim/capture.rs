@@ -30,7 +30,13 @@ impl CaptureConfig {
     /// These symbols of a venue at its usual pace: Binance diffs each 100 ms, Kraken depth 10.
     pub fn new(venue: VenueId, symbols: &[&str], seed: u64, length: CaptureLength) -> Self {
         let market = MarketConfig::preset(venue, symbols, seed);
-        Self { venue, market, depth_interval_ms: 100, depth: 10, length }
+        Self {
+            venue,
+            market,
+            depth_interval_ms: 100,
+            depth: 10,
+            length,
+        }
     }
 }
 
@@ -90,17 +96,33 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
     if config.market.symbols.is_empty() {
         return Err(CaptureWriteError::NoSymbols);
     }
-    let mut writer = Lines { writer, summary: CaptureSummary::default() };
+    let mut writer = Lines {
+        writer,
+        summary: CaptureSummary::default(),
+    };
     let start = config.market.start_time;
-    let options = DialectOptions { depth_interval_ms: Some(config.depth_interval_ms), enforce_limits: false };
+    let options = DialectOptions {
+        depth_interval_ms: Some(config.depth_interval_ms),
+        enforce_limits: false,
+    };
     let natural = LoadShape::Natural { speed: 1.0 };
     let clients = Clients::new(Faults::default());
     let mut exchange = Generated::new(config.venue, &config.market, options, natural, clients, start);
-    let symbols: Vec<String> = config.market.symbols.iter().map(|symbol| symbol.symbol.clone()).collect();
+    let symbols: Vec<String> = config
+        .market
+        .symbols
+        .iter()
+        .map(|symbol| symbol.symbol.clone())
+        .collect();
 
     let (target, requests) = requests(config, &symbols);
-    let refused = |answer: String| CaptureWriteError::Refused { venue: config.venue, answer };
-    let key = exchange.connect(target, start).map_err(|status| refused(format!("HTTP {status}")))?;
+    let refused = |answer: String| CaptureWriteError::Refused {
+        venue: config.venue,
+        answer,
+    };
+    let key = exchange
+        .connect(target, start)
+        .map_err(|status| refused(format!("HTTP {status}")))?;
     for request in &requests {
         writer.note(start, "sent", request)?;
         exchange.receive(key, request, start);
@@ -150,7 +172,9 @@ fn write_batch(
     refused: &dyn Fn(String) -> CaptureWriteError,
     mut seen: impl FnMut(usize, MessageKind),
 ) -> Result<(), CaptureWriteError> {
-    let Some(batch) = exchange.clients().batch(key) else { return Ok(()) };
+    let Some(batch) = exchange.clients().batch(key) else {
+        return Ok(());
+    };
     for frame in &batch.frames {
         let payload = &batch.bytes[frame.end - frame.payload_bytes..frame.end];
         if frame.kind == MessageKind::Refusal {
@@ -173,13 +197,24 @@ fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<St
         VenueId::BinanceSpot => {
             let streams = symbols.iter().flat_map(|symbol| {
                 let lower = symbol.to_lowercase();
-                [format!("\"{lower}@depth@100ms\""), format!("\"{lower}@bookTicker\""), format!("\"{lower}@trade\"")]
+                [
+                    format!("\"{lower}@depth@100ms\""),
+                    format!("\"{lower}@bookTicker\""),
+                    format!("\"{lower}@trade\""),
+                ]
             });
             let params = streams.collect::<Vec<_>>().join(",");
-            ("/stream", vec![format!("{{\"method\":\"SUBSCRIBE\",\"params\":[{params}],\"id\":1}}")])
+            (
+                "/stream",
+                vec![format!("{{\"method\":\"SUBSCRIBE\",\"params\":[{params}],\"id\":1}}")],
+            )
         }
         VenueId::KrakenV2 => {
-            let names = symbols.iter().map(|symbol| format!("\"{symbol}\"")).collect::<Vec<_>>().join(",");
+            let names = symbols
+                .iter()
+                .map(|symbol| format!("\"{symbol}\""))
+                .collect::<Vec<_>>()
+                .join(",");
             let depth = config.depth;
             let book = format!("{{\"channel\":\"book\",\"symbol\":[{names}],\"depth\":{depth},\"snapshot\":true}}");
             let trade = format!("{{\"channel\":\"trade\",\"symbol\":[{names}],\"snapshot\":false}}");

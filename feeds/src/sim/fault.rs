@@ -111,12 +111,20 @@ pub struct PlannedFault {
 impl PlannedFault {
     /// Strikes the first chance, once.
     pub fn new(fault: Fault) -> Self {
-        Self { fault, symbol: None, after: 0, times: 1 }
+        Self {
+            fault,
+            symbol: None,
+            after: 0,
+            times: 1,
+        }
     }
 
     /// Only this instrument.
     pub fn symbol(self, symbol: &str) -> Self {
-        Self { symbol: Some(symbol.to_owned()), ..self }
+        Self {
+            symbol: Some(symbol.to_owned()),
+            ..self
+        }
     }
 
     /// Lets so many chances pass first.
@@ -153,7 +161,10 @@ impl Faults {
             .map(|plan| Armed {
                 target: plan.fault.target(),
                 symbol: plan.symbol.as_ref().map(|name| {
-                    symbols.iter().position(|symbol| symbol == name).map_or(u16::MAX, |index| index as u16)
+                    symbols
+                        .iter()
+                        .position(|symbol| symbol == name)
+                        .map_or(u16::MAX, |index| index as u16)
                 }),
                 chances: 0,
                 plan: plan.clone(),
@@ -212,8 +223,14 @@ mod tests {
         ];
         let mut faults = Faults::new(&plan, &["A".to_owned(), "B".to_owned()]);
         let mut strike = |symbol| faults.strike(Target::Update, Some(symbol), |_| true).is_some();
-        assert_eq!([0, 1, 1, 0, 1, 1].map(&mut strike), [false, false, true, false, true, false]);
+        assert_eq!(
+            [0, 1, 1, 0, 1, 1].map(&mut strike),
+            [false, false, true, false, true, false]
+        );
         assert_eq!(faults.fired(), 2);
-        assert!(!faults.is_spent(), "the fault of a symbol that does not exist never strikes");
+        assert!(
+            !faults.is_spent(),
+            "the fault of a symbol that does not exist never strikes"
+        );
     }
 }

@@ -86,9 +86,22 @@ mod tests {
     #[test]
     fn a_shape_is_the_integral_of_its_rate() {
         let seconds = Duration::from_secs_f64;
-        let spike = LoadShape::Spike { base: 100.0, peak: 1_100.0, at: seconds(1.0), ramp: seconds(2.0) };
-        let step = LoadShape::Step { before: 10.0, after: 30.0, at: seconds(2.0) };
-        let burst = LoadShape::Burst { base: 10.0, size: 500, every: seconds(1.0) };
+        let spike = LoadShape::Spike {
+            base: 100.0,
+            peak: 1_100.0,
+            at: seconds(1.0),
+            ramp: seconds(2.0),
+        };
+        let step = LoadShape::Step {
+            before: 10.0,
+            after: 30.0,
+            at: seconds(2.0),
+        };
+        let burst = LoadShape::Burst {
+            base: 10.0,
+            size: 500,
+            every: seconds(1.0),
+        };
         for (shape, at, messages) in [
             (LoadShape::Steady { rate: 250.0 }, 4.0, 1_000.0),
             (step, 1.0, 10.0),
@@ -101,7 +114,10 @@ mod tests {
             (burst, 2.5, 1_025.0),
         ] {
             let got = shape.messages_until(seconds(at)).unwrap();
-            assert!((got - messages).abs() < 1e-6, "{shape:?} at {at}: {got}, not {messages}");
+            assert!(
+                (got - messages).abs() < 1e-6,
+                "{shape:?} at {at}: {got}, not {messages}"
+            );
         }
         assert_eq!(LoadShape::Flood.messages_until(seconds(1.0)), None);
     }

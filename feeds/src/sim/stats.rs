@@ -88,7 +88,10 @@ impl MessageKind {
 
     /// Whether it carries the market: what load shapes pace and faults count.
     pub fn is_data(self) -> bool {
-        matches!(self, Self::BookUpdate | Self::BookSnapshot | Self::BookTicker | Self::Trade)
+        matches!(
+            self,
+            Self::BookUpdate | Self::BookSnapshot | Self::BookTicker | Self::Trade
+        )
     }
 
     /// Whether it is a text message on a WebSocket, as opposed to a control frame or a REST answer.
@@ -151,10 +154,16 @@ impl SimStats {
 
     /// All text messages on WebSockets: what a client that has read everything has received.
     pub fn text_messages(&self) -> Sent {
-        MessageKind::ALL.into_iter().filter(|kind| kind.is_text_message()).fold(Sent::default(), |sum, kind| {
-            let sent = self.sent(kind);
-            Sent { messages: sum.messages + sent.messages, payload_bytes: sum.payload_bytes + sent.payload_bytes }
-        })
+        MessageKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_text_message())
+            .fold(Sent::default(), |sum, kind| {
+                let sent = self.sent(kind);
+                Sent {
+                    messages: sum.messages + sent.messages,
+                    payload_bytes: sum.payload_bytes + sent.payload_bytes,
+                }
+            })
     }
 }
 
@@ -164,7 +173,13 @@ impl fmt::Display for SimStats {
         for kind in MessageKind::ALL {
             let sent = self.sent(kind);
             if sent.messages > 0 {
-                writeln!(f, "{:<16} {:>12} messages {:>14} bytes", kind.name(), sent.messages, sent.payload_bytes)?;
+                writeln!(
+                    f,
+                    "{:<16} {:>12} messages {:>14} bytes",
+                    kind.name(),
+                    sent.messages,
+                    sent.payload_bytes
+                )?;
             }
         }
         Ok(())
@@ -201,7 +216,10 @@ impl Cell {
     }
 
     fn read(&self) -> Sent {
-        Sent { messages: self.messages.load(Relaxed), payload_bytes: self.payload_bytes.load(Relaxed) }
+        Sent {
+            messages: self.messages.load(Relaxed),
+            payload_bytes: self.payload_bytes.load(Relaxed),
+        }
     }
 }
 
@@ -226,7 +244,9 @@ impl Counters {
 
     /// One message has gone out.
     pub(super) fn count(&self, kind: MessageKind, symbol: Option<u16>, payload_bytes: u64) {
-        let row = symbol.and_then(|symbol| self.symbols.get(usize::from(symbol))).map(|(_, row)| row);
+        let row = symbol
+            .and_then(|symbol| self.symbols.get(usize::from(symbol)))
+            .map(|(_, row)| row);
         for row in [Some(&self.kinds), row].into_iter().flatten() {
             row[kind as usize].messages.fetch_add(1, Relaxed);
             row[kind as usize].payload_bytes.fetch_add(payload_bytes, Relaxed);
@@ -243,7 +263,11 @@ impl Counters {
         };
         SimStats {
             kinds: row(&self.kinds),
-            symbols: self.symbols.iter().map(|(symbol, cells)| (symbol.clone(), row(cells))).collect(),
+            symbols: self
+                .symbols
+                .iter()
+                .map(|(symbol, cells)| (symbol.clone(), row(cells)))
+                .collect(),
             connections_accepted: self.connections_accepted.load(Relaxed),
             connections_open: self.connections_open.load(Relaxed),
             websockets_opened: self.websockets_opened.load(Relaxed),

@@ -44,7 +44,11 @@ pub(super) fn push_rfc3339(out: &mut Vec<u8>, time: UnixNanos) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let mut field = |number: u64, width: usize, after: u8| {
         let text = format!("{number:0width$}");
@@ -78,7 +82,9 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
 /// A request of a client as a JSON value; `None` where it is not JSON.
 pub(super) fn parse(text: &str) -> Option<simd_json::OwnedValue> {
     let mut bytes = text.as_bytes().to_vec();
-    simd_json::to_owned_value(&mut bytes).ok().filter(|value| value.is_object())
+    simd_json::to_owned_value(&mut bytes)
+        .ok()
+        .filter(|value| value.is_object())
 }
 
 #[cfg(test)]

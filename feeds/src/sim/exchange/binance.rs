@@ -95,7 +95,11 @@ impl Binance {
             depth: Vec::new(),
             partial: Vec::new(),
         });
-        let first_books = market.instruments().iter().map(|instrument| book_json(instrument, 1_000, 0)).collect();
+        let first_books = market
+            .instruments()
+            .iter()
+            .map(|instrument| book_json(instrument, 1_000, 0))
+            .collect();
         Self {
             options,
             symbols: symbols.collect(),
@@ -107,16 +111,25 @@ impl Binance {
     }
 
     fn subscribe(&mut self, key: ClientKey, name: &str, market: &Market, now: UnixNanos) {
-        let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) else { return };
+        let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) else {
+            return;
+        };
         if session.streams.iter().any(|stream| stream == name) {
             return;
         }
         session.streams.push(name.to_owned());
         // The venue acknowledges streams that do not exist, and stays silent.
-        let Some((lower, stream)) = parse_stream(name) else { return };
-        let Some(index) = self.symbols.iter().position(|symbol| symbol.lower == lower) else { return };
+        let Some((lower, stream)) = parse_stream(name) else {
+            return;
+        };
+        let Some(index) = self.symbols.iter().position(|symbol| symbol.lower == lower) else {
+            return;
+        };
         let symbol = &mut self.symbols[index];
-        let listener = Listener { key, name: name.to_owned() };
+        let listener = Listener {
+            key,
+            name: name.to_owned(),
+        };
         match stream {
             Stream::Ticker => symbol.ticker.push(listener),
             Stream::Trade => symbol.trade.push(listener),
@@ -139,7 +152,12 @@ impl Binance {
                     Some(partial) => partial.listeners.push(listener),
                     None => {
                         let due = next_boundary(now, interval_ms);
-                        symbol.partial.push(PartialStream { depth, interval_ms, listeners: vec![listener], due });
+                        symbol.partial.push(PartialStream {
+                            depth,
+                            interval_ms,
+                            listeners: vec![listener],
+                            due,
+                        });
                     }
                 }
             }
@@ -203,7 +221,10 @@ impl Binance {
         depth.told = last;
         let mut data = std::mem::take(&mut self.scratch);
         let qty = depth_update_json(&mut data, instrument, clients.now, (first, last), &changes);
-        let meta = Meta { qty: Some(qty).filter(|qty| !qty.is_empty()), ..Meta::of(MessageKind::BookUpdate, index) };
+        let meta = Meta {
+            qty: Some(qty).filter(|qty| !qty.is_empty()),
+            ..Meta::of(MessageKind::BookUpdate, index)
+        };
         self.send(&self.symbols[index].depth[stream].listeners, &meta, &mut data, clients);
         self.scratch = data;
         changes.clear();
@@ -218,16 +239,33 @@ impl Binance {
         let names: Vec<String> = request
             .get("params")
             .and_then(|params| params.as_array())
-            .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+            .map(|names| {
+                names
+                    .iter()
+                    .filter_map(|name| name.as_str().map(str::to_owned))
+                    .collect()
+            })
             .unwrap_or_default();
         let Some(method) = request.get("method").and_then(|method| method.as_str()) else {
-            return refuse(key, 2, "Invalid request: missing field `method`", id.as_deref(), clients);
+            return refuse(
+                key,
+                2,
+                "Invalid request: missing field `method`",
+                id.as_deref(),
+                clients,
+            );
         };
         let mut result = "null".to_owned();
         match method {
             "SUBSCRIBE" => {
                 if names.is_empty() {
-                    return refuse(key, 2, "Invalid request: missing field `params`", id.as_deref(), clients);
+                    return refuse(
+                        key,
+                        2,
+                        "Invalid request: missing field `params`",
+                        id.as_deref(),
+                        clients,
+                    );
                 }
                 for name in &names {
                     match self.subscription_fault(name, clients) {
@@ -286,12 +324,13 @@ impl Binance {
             Some(Ok(0)) => return refusal(400, -1130, "Data sent for parameter 'limit' is not valid."),
             Some(Ok(limit)) => limit.min(5_000),
             Some(Err(_)) => {
-                let reason =
-                    "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.";
+                let reason = "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.";
                 return refusal(400, -1100, reason);
             }
         };
-        let Some(index) = market.index_of(symbol) else { return refusal(400, -1121, "Invalid symbol.") };
+        let Some(index) = market.index_of(symbol) else {
+            return refusal(400, -1121, "Invalid symbol.");
+        };
         let weight = match limit {
             0..=100 => 5,
             101..=500 => 25,
@@ -304,14 +343,22 @@ impl Binance {
         }
         self.weight.1 += weight;
         if self.options.enforce_limits && self.weight.1 > WEIGHT_PER_MINUTE_MAX {
-            let mut reply = refusal(429, -1003, "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.");
+            let mut reply = refusal(
+                429,
+                -1003,
+                "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.",
+            );
             let seconds = 60 - clients.now.0 / 1_000_000_000 % 60;
             reply.headers.push(("Retry-After", seconds.to_string()));
             return reply;
         }
         let symbol = Some(index as u16);
         let fault = clients.faults.strike(Struck::Rest, symbol, |_| true);
-        if let Some(Fault::RestStatus { status, retry_after_seconds }) = fault {
+        if let Some(Fault::RestStatus {
+            status,
+            retry_after_seconds,
+        }) = fault
+        {
             let mut reply = refusal(status, -1003, "Way too many requests; IP banned for a while.");
             if let Some(seconds) = retry_after_seconds {
                 reply.headers.push(("Retry-After", seconds.to_string()));
@@ -350,7 +397,10 @@ impl Dialect for Binance {
             out.push(b'}');
         };
         // Times in microseconds are not simulated: refuse rather than answer in milliseconds.
-        if target.query("timeUnit").is_some_and(|unit| !unit.eq_ignore_ascii_case("millisecond")) {
+        if target
+            .query("timeUnit")
+            .is_some_and(|unit| !unit.eq_ignore_ascii_case("millisecond"))
+        {
             return Err(400);
         }
         let path = target.path();
@@ -362,7 +412,10 @@ impl Dialect for Binance {
         if self.clients.len() <= key {
             self.clients.resize_with(key + 1, || None);
         }
-        self.clients[key] = Some(Session { is_combined, ..Session::default() });
+        self.clients[key] = Some(Session {
+            is_combined,
+            ..Session::default()
+        });
         for name in names.split('/').filter(|name| !name.is_empty()) {
             self.subscribe(key, name, market, clients.now);
         }
@@ -394,12 +447,22 @@ impl Dialect for Binance {
         let mut data = std::mem::take(&mut self.scratch);
         if step.touch_changed && !self.symbols[index].ticker.is_empty() {
             book_ticker_json(&mut data, instrument);
-            self.send(&self.symbols[index].ticker, &Meta::of(MessageKind::BookTicker, index), &mut data, clients);
+            self.send(
+                &self.symbols[index].ticker,
+                &Meta::of(MessageKind::BookTicker, index),
+                &mut data,
+                clients,
+            );
         }
         if !self.symbols[index].trade.is_empty() {
             for trade in &step.trades {
                 trade_json(&mut data, instrument, trade, clients.now);
-                self.send(&self.symbols[index].trade, &Meta::of(MessageKind::Trade, index), &mut data, clients);
+                self.send(
+                    &self.symbols[index].trade,
+                    &Meta::of(MessageKind::Trade, index),
+                    &mut data,
+                    clients,
+                );
             }
         }
         self.scratch = data;
@@ -415,15 +478,26 @@ impl Dialect for Binance {
     }
 
     fn next_deadline(&self, _: &Clients) -> Option<UnixNanos> {
-        let depth = self.symbols.iter().flat_map(|symbol| &symbol.depth).filter_map(|depth| depth.due);
-        let partial = self.symbols.iter().flat_map(|symbol| &symbol.partial).map(|partial| partial.due);
+        let depth = self
+            .symbols
+            .iter()
+            .flat_map(|symbol| &symbol.depth)
+            .filter_map(|depth| depth.due);
+        let partial = self
+            .symbols
+            .iter()
+            .flat_map(|symbol| &symbol.partial)
+            .map(|partial| partial.due);
         depth.chain(partial).min()
     }
 
     fn tick(&mut self, market: &Market, clients: &mut Clients) {
         for index in 0..self.symbols.len() {
             for stream in 0..self.symbols[index].depth.len() {
-                if self.symbols[index].depth[stream].due.is_some_and(|due| due <= clients.now) {
+                if self.symbols[index].depth[stream]
+                    .due
+                    .is_some_and(|due| due <= clients.now)
+                {
                     self.flush_depth(index, stream, market, clients);
                 }
             }
@@ -435,7 +509,12 @@ impl Dialect for Binance {
                 partial.due = next_boundary(clients.now, partial.interval_ms);
                 let mut data = book_json(&market.instruments()[index], partial.depth, 0);
                 let meta = Meta::of(MessageKind::BookSnapshot, index);
-                self.send(&self.symbols[index].partial[stream].listeners, &meta, &mut data, clients);
+                self.send(
+                    &self.symbols[index].partial[stream].listeners,
+                    &meta,
+                    &mut data,
+                    clients,
+                );
             }
         }
     }
@@ -485,7 +564,10 @@ fn parse_stream(name: &str) -> Option<(&str, Stream)> {
     }
     let stream = match kind {
         "depth" => Stream::Depth { interval_ms },
-        "depth5" | "depth10" | "depth20" => Stream::Partial { depth: kind[5..].parse().ok()?, interval_ms },
+        "depth5" | "depth10" | "depth20" => Stream::Partial {
+            depth: kind[5..].parse().ok()?,
+            interval_ms,
+        },
         "bookTicker" => Stream::Ticker,
         "trade" => Stream::Trade,
         _ => return None,
@@ -533,7 +615,14 @@ fn depth_update_json(
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            let qty = push_level(out, instrument, Level { price: change.price, qty: change.qty });
+            let qty = push_level(
+                out,
+                instrument,
+                Level {
+                    price: change.price,
+                    qty: change.qty,
+                },
+            );
             if place.is_empty() && change.qty != Qty(0) {
                 place = qty;
             }
@@ -578,7 +667,11 @@ fn trade_json(out: &mut Vec<u8>, instrument: &Instrument, trade: &super::super::
     push_u64(out, time.0 / 1_000_000);
     // m: the buyer was the maker.
     let is_buyer_maker = trade.aggressor == Side::Ask;
-    out.extend_from_slice(if is_buyer_maker { b",\"m\":true,\"M\":true}" } else { b",\"m\":false,\"M\":true}" });
+    out.extend_from_slice(if is_buyer_maker {
+        b",\"m\":true,\"M\":true}"
+    } else {
+        b",\"m\":false,\"M\":true}"
+    });
 }
 
 /// A whole book as REST and partial-depth streams send it, of `limit` levels a side, blown up to `bytes_min` with asks

@@ -21,11 +21,19 @@ pub(in crate::sim) struct Meta {
 
 impl Meta {
     pub(in crate::sim) fn new(kind: MessageKind) -> Self {
-        Self { kind, symbol: None, qty: None }
+        Self {
+            kind,
+            symbol: None,
+            qty: None,
+        }
     }
 
     pub(in crate::sim) fn of(kind: MessageKind, symbol: usize) -> Self {
-        Self { kind, symbol: Some(symbol as u16), qty: None }
+        Self {
+            kind,
+            symbol: Some(symbol as u16),
+            qty: None,
+        }
     }
 }
 
@@ -67,7 +75,10 @@ impl Batch {
         }
         let shift = self.bytes.len();
         self.bytes.append(&mut other.bytes);
-        self.frames.extend(other.frames.drain(..).map(|frame| Frame { end: frame.end + shift, ..frame }));
+        self.frames.extend(other.frames.drain(..).map(|frame| Frame {
+            end: frame.end + shift,
+            ..frame
+        }));
         self.end = self.end.or(other.end.take());
     }
 
@@ -88,7 +99,12 @@ impl Batch {
     }
 
     fn note(&mut self, payload_bytes: usize, kind: MessageKind, symbol: Option<u16>) {
-        self.frames.push(Frame { end: self.bytes.len(), payload_bytes, kind, symbol });
+        self.frames.push(Frame {
+            end: self.bytes.len(),
+            payload_bytes,
+            kind,
+            symbol,
+        });
     }
 }
 
@@ -138,11 +154,19 @@ pub(in crate::sim) struct Clients {
 
 impl Clients {
     pub(in crate::sim) fn new(faults: Faults) -> Self {
-        Self { faults, shutdown_message: |_, _| {}, slots: Vec::new(), now: UnixNanos(0) }
+        Self {
+            faults,
+            shutdown_message: |_, _| {},
+            slots: Vec::new(),
+            now: UnixNanos(0),
+        }
     }
 
     pub(in crate::sim) fn connect(&mut self) -> ClientKey {
-        let client = Some(Client { last_message: self.now, ..Client::default() });
+        let client = Some(Client {
+            last_message: self.now,
+            ..Client::default()
+        });
         match self.slots.iter().position(Option::is_none) {
             Some(key) => {
                 self.slots[key] = client;
@@ -180,7 +204,11 @@ impl Clients {
     /// The most data messages that any client was sent since the last call; one where nobody listens, so that a market
     /// without an audience keeps its pace.
     pub(in crate::sim) fn end_round(&mut self) -> u64 {
-        let rounds = self.slots.iter_mut().flatten().map(|client| std::mem::take(&mut client.round));
+        let rounds = self
+            .slots
+            .iter_mut()
+            .flatten()
+            .map(|client| std::mem::take(&mut client.round));
         rounds.max().unwrap_or(1)
     }
 
@@ -192,7 +220,11 @@ impl Clients {
     /// Sends a text message, given in parts that are joined.
     pub(in crate::sim) fn push(&mut self, key: ClientKey, meta: Meta, parts: &[&[u8]]) {
         let now = self.now;
-        let Some(client) = self.slots.get_mut(key).and_then(Option::as_mut).filter(|client| !client.is_finished)
+        let Some(client) = self
+            .slots
+            .get_mut(key)
+            .and_then(Option::as_mut)
+            .filter(|client| !client.is_finished)
         else {
             return;
         };
@@ -250,7 +282,9 @@ impl Clients {
                 _ => {}
             }
         }
-        let Some(fault) = self.faults.strike(Target::Data, meta.symbol, |_| true) else { return false };
+        let Some(fault) = self.faults.strike(Target::Data, meta.symbol, |_| true) else {
+            return false;
+        };
         let (now, shutdown_message) = (self.now, self.shutdown_message);
         let Some(client) = self.client(key) else { return true };
         let batch = &mut client.batch;
@@ -262,7 +296,11 @@ impl Clients {
                     let frame_bytes = batch.bytes.len() - start;
                     batch.bytes.truncate(start + frame_bytes / 2);
                 }
-                batch.end = Some(if fault == Fault::CutMidFrame { End::Cut } else { End::Freeze });
+                batch.end = Some(if fault == Fault::CutMidFrame {
+                    End::Cut
+                } else {
+                    End::Freeze
+                });
                 client.is_finished = true;
                 true
             }
@@ -310,7 +348,11 @@ impl Clients {
 }
 
 fn close(client: &mut Client, code: u16, reason: &str) {
-    let code = if close_code::is_valid(code) { code } else { close_code::NORMAL };
+    let code = if close_code::is_valid(code) {
+        code
+    } else {
+        close_code::NORMAL
+    };
     let start = client.batch.bytes.len();
     encode_close(Some(code), reason, None, &mut client.batch.bytes);
     let payload_bytes = client.batch.bytes.len() - start - 2;

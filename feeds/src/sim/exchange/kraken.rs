@@ -66,17 +66,34 @@ impl Kraken {
             return clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
         }
         if method != "subscribe" && method != "unsubscribe" {
-            return answer(key, clients, &Answer::failure(method, "Unsupported method", now, req_id));
+            return answer(
+                key,
+                clients,
+                &Answer::failure(method, "Unsupported method", now, req_id),
+            );
         }
         let Some(params) = request.get("params") else {
             return answer(key, clients, &Answer::failure(method, "Missing params", now, req_id));
         };
         let channel = params.get("channel").and_then(|channel| channel.as_str()).unwrap_or("");
-        let depth = params.get("depth").map_or(Some(10), |depth| depth.as_u64()).unwrap_or(0) as usize;
-        let wants_snapshot = params.get("snapshot").and_then(|snapshot| snapshot.as_bool()).unwrap_or(channel != "trade");
+        let depth = params
+            .get("depth")
+            .map_or(Some(10), |depth| depth.as_u64())
+            .unwrap_or(0) as usize;
+        let wants_snapshot = params
+            .get("snapshot")
+            .and_then(|snapshot| snapshot.as_bool())
+            .unwrap_or(channel != "trade");
         if channel == "instrument" {
             let result = format!("{{\"channel\":\"instrument\",\"snapshot\":{wants_snapshot}}}");
-            answer(key, clients, &Answer { result: Some(&result), ..Answer::failure(method, "", now, req_id) });
+            answer(
+                key,
+                clients,
+                &Answer {
+                    result: Some(&result),
+                    ..Answer::failure(method, "", now, req_id)
+                },
+            );
             self.note_subscription(key);
             if method == "subscribe" && wants_snapshot {
                 let body = instruments_json(market);
@@ -85,18 +102,30 @@ impl Kraken {
             return;
         }
         if !matches!(channel, "book" | "trade") {
-            return answer(key, clients, &Answer::failure(method, "Unsupported channel", now, req_id));
+            return answer(
+                key,
+                clients,
+                &Answer::failure(method, "Unsupported channel", now, req_id),
+            );
         }
         let symbols: Vec<String> = params
             .get("symbol")
             .and_then(|symbols| symbols.as_array())
-            .map(|symbols| symbols.iter().filter_map(|symbol| symbol.as_str().map(str::to_owned)).collect())
+            .map(|symbols| {
+                symbols
+                    .iter()
+                    .filter_map(|symbol| symbol.as_str().map(str::to_owned))
+                    .collect()
+            })
             .unwrap_or_default();
         if symbols.is_empty() {
             return answer(key, clients, &Answer::failure(method, "Missing symbol", now, req_id));
         }
         for symbol in &symbols {
-            let failure = |reason| Answer { symbol: Some(symbol), ..Answer::failure(method, reason, now, req_id) };
+            let failure = |reason| Answer {
+                symbol: Some(symbol),
+                ..Answer::failure(method, reason, now, req_id)
+            };
             let Some(index) = market.index_of(symbol) else {
                 let reason = format!("Currency pair not supported {symbol}");
                 answer(key, clients, &failure(&reason));
@@ -109,9 +138,16 @@ impl Kraken {
             if method == "unsubscribe" {
                 self.leave(key, Some((channel, index)));
             } else {
-                match clients.faults.strike(Struck::Subscription, Some(index as u16), |_| true) {
+                match clients
+                    .faults
+                    .strike(Struck::Subscription, Some(index as u16), |_| true)
+                {
                     Some(Fault::RefuseSubscription) => {
-                        answer(key, clients, &failure("Currency pair not in cancel_only, limit_only or online mode"));
+                        answer(
+                            key,
+                            clients,
+                            &failure("Currency pair not in cancel_only, limit_only or online mode"),
+                        );
                         continue;
                     }
                     Some(Fault::Mute) => clients.mute(key, index as u16),
@@ -131,7 +167,14 @@ impl Kraken {
                 result.push_str(&format!(",\"snapshot\":{wants_snapshot}"));
             }
             result.push_str(&format!(",\"symbol\":\"{symbol}\"}}"));
-            answer(key, clients, &Answer { result: Some(&result), ..failure("") });
+            answer(
+                key,
+                clients,
+                &Answer {
+                    result: Some(&result),
+                    ..failure("")
+                },
+            );
             if method == "subscribe" && channel == "book" && wants_snapshot {
                 self.snapshot(key, index, depth, market, clients);
             }
@@ -187,7 +230,9 @@ impl Kraken {
 
     fn snapshot(&mut self, key: ClientKey, index: usize, depth: usize, market: &Market, clients: &mut Clients) {
         let instrument = &market.instruments()[index];
-        let Some(view) = self.views[index].iter().find(|view| view.depth == depth) else { return };
+        let Some(view) = self.views[index].iter().find(|view| view.depth == depth) else {
+            return;
+        };
         let huge = match clients.faults.strike(Struck::Snapshot, Some(index as u16), |_| true) {
             Some(Fault::HugeSnapshot { bytes }) => bytes,
             _ => 0,
@@ -214,13 +259,7 @@ impl Kraken {
 }
 
 impl Dialect for Kraken {
-    fn connected(
-        &mut self,
-        key: ClientKey,
-        target: Target<'_>,
-        _: &Market,
-        clients: &mut Clients,
-    ) -> Result<(), u16> {
+    fn connected(&mut self, key: ClientKey, target: Target<'_>, _: &Market, clients: &mut Clients) -> Result<(), u16> {
         clients.shutdown_message = |_, out| {
             let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
                         \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
@@ -232,7 +271,10 @@ impl Dialect for Kraken {
         if self.clients.len() <= key {
             self.clients.resize_with(key + 1, || None);
         }
-        self.clients[key] = Some(Session { opened: clients.now, has_subscribed: false });
+        self.clients[key] = Some(Session {
+            opened: clients.now,
+            has_subscribed: false,
+        });
         self.opened += 1;
         let connection_id = 7_204_881_492_680_171_000 + self.opened;
         let status = format!(
@@ -270,8 +312,7 @@ impl Dialect for Kraken {
                     Side::Bid => (&view.bids, |price, worst| price >= worst),
                     Side::Ask => (&view.asks, |price, worst| price <= worst),
                 };
-                levels.len() < view.depth
-                    || levels.last().is_none_or(|worst| is_better(change.price, worst.price))
+                levels.len() < view.depth || levels.last().is_none_or(|worst| is_better(change.price, worst.price))
             };
             if !step.changes.iter().any(touches) {
                 continue;
@@ -283,7 +324,11 @@ impl Dialect for Kraken {
             let mut has_changes = false;
             for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
                 out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
-                let levels = if side == Side::Bid { &mut view.bids } else { &mut view.asks };
+                let levels = if side == Side::Bid {
+                    &mut view.bids
+                } else {
+                    &mut view.asks
+                };
                 has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut covered);
                 out.push(b']');
             }
@@ -292,7 +337,10 @@ impl Dialect for Kraken {
                 continue;
             }
             for key in &view.subscribers {
-                let meta = Meta { qty: covered.clone(), ..Meta::of(MessageKind::BookUpdate, index) };
+                let meta = Meta {
+                    qty: covered.clone(),
+                    ..Meta::of(MessageKind::BookUpdate, index)
+                };
                 clients.push(*key, meta, &[&out]);
             }
         }
@@ -304,10 +352,17 @@ impl Dialect for Kraken {
     }
 
     fn tick(&mut self, _: &Market, clients: &mut Clients) {
-        let due: Vec<ClientKey> =
-            self.heartbeats(clients).filter(|(_, due)| *due <= clients.now).map(|(key, _)| key).collect();
+        let due: Vec<ClientKey> = self
+            .heartbeats(clients)
+            .filter(|(_, due)| *due <= clients.now)
+            .map(|(key, _)| key)
+            .collect();
         for key in due {
-            clients.push(key, Meta::new(MessageKind::Heartbeat), &[b"{\"channel\":\"heartbeat\"}"]);
+            clients.push(
+                key,
+                Meta::new(MessageKind::Heartbeat),
+                &[b"{\"channel\":\"heartbeat\"}"],
+            );
             // A connection that a fault has silenced would be due for ever.
             if clients.last_message(key) != Some(clients.now) {
                 if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
@@ -357,7 +412,14 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn failure(method: &'a str, error: &'a str, now: UnixNanos, req_id: Option<&'a str>) -> Self {
-        Self { method, result: None, error, symbol: None, req_id, now }
+        Self {
+            method,
+            result: None,
+            error,
+            symbol: None,
+            req_id,
+            now,
+        }
     }
 }
 
@@ -459,7 +521,14 @@ fn update_view(
         let is_gone = now.get(at).is_none_or(|level| level.price != old.price);
         if is_gone && worst.is_none_or(|worst| before(old, worst)) {
             separate(out);
-            push_level(out, instrument, Level { price: old.price, qty: Qty(0) });
+            push_level(
+                out,
+                instrument,
+                Level {
+                    price: old.price,
+                    qty: Qty(0),
+                },
+            );
         }
     }
     let mut at = 0;

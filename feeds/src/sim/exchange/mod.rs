@@ -14,7 +14,7 @@ mod tests;
 use crate::types::{UnixNanos, VenueId};
 
 pub(super) use binance::Binance;
-pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
+pub(super) use clients::{Batch, ClientKey, Clients, End, Meta};
 pub(super) use kraken::Kraken;
 pub(super) use source::Generated;
 
@@ -35,7 +35,13 @@ pub(super) struct RestReply {
 impl RestReply {
     pub(super) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("Content-Type", "application/json;charset=UTF-8".to_owned())];
-        Self { status, headers, body: body.into(), snapshot_of: None, cut: None }
+        Self {
+            status,
+            headers,
+            body: body.into(),
+            snapshot_of: None,
+            cut: None,
+        }
     }
 }
 
@@ -50,15 +56,24 @@ impl<'a> Target<'a> {
 
     pub(super) fn query(self, name: &str) -> Option<&'a str> {
         let (_, query) = self.0.split_once('?')?;
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 }
 
 /// What a venue's protocol makes of the market and of requests. Times are the venue's own.
 pub(super) trait Dialect: Send {
     /// A WebSocket was opened at `target`; `Err` is the HTTP status that refuses it.
-    fn connected(&mut self, key: ClientKey, target: Target<'_>, market: &Market, clients: &mut Clients)
-    -> Result<(), u16>;
+    fn connected(
+        &mut self,
+        key: ClientKey,
+        target: Target<'_>,
+        market: &Market,
+        clients: &mut Clients,
+    ) -> Result<(), u16>;
 
     /// A client said something.
     fn received(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients);

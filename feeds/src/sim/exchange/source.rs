@@ -36,7 +36,16 @@ impl Generated {
             market.step();
         }
         let market_start = market.next().map_or(config.start_time, |(time, _)| time);
-        Self { market, dialect, clients, load, start, market_start, sent: 0.0, events: 0 }
+        Self {
+            market,
+            dialect,
+            clients,
+            load,
+            start,
+            market_start,
+            sent: 0.0,
+            events: 0,
+        }
     }
 
     pub(in crate::sim) fn market(&self) -> &Market {
@@ -69,7 +78,9 @@ impl Exchange for Generated {
     fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
         self.run_clock(now);
         let key = self.clients.connect();
-        let result = self.dialect.connected(key, Target(target), &self.market, &mut self.clients);
+        let result = self
+            .dialect
+            .connected(key, Target(target), &self.market, &mut self.clients);
         result.map(|()| key).inspect_err(|_| self.clients.disconnect(key))
     }
 
@@ -127,7 +138,11 @@ impl Exchange for Generated {
                     // A step that nobody is told of takes its time all the same.
                     self.sent += self.clients.end_round().max(u64::from(self.clients.is_empty())) as f64;
                 }
-                next = if self.sent >= due { UnixNanos(now.0 + PACE_NS) } else { now };
+                next = if self.sent >= due {
+                    UnixNanos(now.0 + PACE_NS)
+                } else {
+                    now
+                };
             }
         }
         // Deadlines between events: windows that end, heartbeats.
