@@ -1,4 +1,25 @@
 //! A fixed-point limit order book: absolute quantities by price, both sides, best first.
+//!
+//! Price mantissas are small integers once the session has learnt the instrument's scale (61,837.63 USD is 6,183,763),
+//! so each side is a page table indexed by price (`ladder.rs` draws it): no search, no hash, nothing is moved, and a
+//! change 30,000 USD from the touch costs what one at the touch does. Any `i64` is a price, negative spreads included;
+//! prices more than 8.4 million ticks from the first one are right too, only slower.
+//!
+//! The alternatives were measured on the same streams, ns per level with one reading of both best prices per message
+//! (AMD EPYC 7xx3 virtual machine with two shared cores, rustc 1.95, fastest of 15 to 31 passes; `book` bench):
+//!
+//! | changes per side and message | two `BTreeMap`s | two sorted arrays | this |
+//! | --- | --- | --- | --- |
+//! | 1, around a walking mid | 41 | 35 | 17 |
+//! | 10 | 45 | 29 | 9.1 |
+//! | 50 | 44 | 25 | 8.4 |
+//! | 200 | 52 | 40 | 8.1 |
+//! | recorded BTCUSDT, 2,000 to 3,000 levels a side | 69 | 104 | 12 |
+//!
+//! A recorded change lies 180 USD from the touch in the median (18,056 ticks; 1 % beyond 5,000 USD), which is why the
+//! sorted array loses to the tree there: it moves half of a side. A dense array of all ticks would be one line shorter
+//! per change, but costs 8 bytes for each of 18 million ticks between the deepest bid and the highest ask of that
+//! recording, or a rebuild whenever the touch walks; the page table holds the same book in 2.3 MB.
 
 mod ladder;
 #[cfg(test)]

@@ -100,9 +100,9 @@ impl Ladder {
             relayouts: 0,
         };
         ladder.add_pages(page_count);
-        // Far levels are thin: a block each, in the worst case.
-        ladder.add_blocks(page_count / 8);
-        ladder.far.reserve(page_count / 8);
+        // In the worst case every level lies in a block of its own, or outside the window.
+        ladder.add_blocks(page_count);
+        ladder.far.reserve(page_count);
         ladder
     }
 

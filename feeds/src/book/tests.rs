@@ -78,14 +78,31 @@ fn assert_same(book: &Book, model: &Model) {
 #[derive(Clone, Debug)]
 enum Op {
     /// A price relative to the middle of the market.
-    Set { side: Side, distance: i64, qty: i64 },
+    Set {
+        side: Side,
+        distance: i64,
+        qty: i64,
+    },
     /// A price anywhere.
-    SetFar { side: Side, price: i64, qty: i64 },
+    SetFar {
+        side: Side,
+        price: i64,
+        qty: i64,
+    },
     /// Set again what the model has at this place.
-    Touch { side: Side, pick: usize, qty: i64 },
+    Touch {
+        side: Side,
+        pick: usize,
+        qty: i64,
+    },
     /// The market moves.
-    Walk { by: i64 },
-    Truncate { side: Side, depth: usize },
+    Walk {
+        by: i64,
+    },
+    Truncate {
+        side: Side,
+        depth: usize,
+    },
     Clear,
 }
 
@@ -191,7 +208,10 @@ fn a_market_that_leaves_the_window_is_laid_out_anew() {
     let mut book = Book::new();
     let mut model = Model::default();
     let mut set = |book: &mut Book, price: i64, qty| {
-        assert_eq!(book.set(Side::Bid, Price(price), Qty(qty)).0, model.set(Side::Bid, price, qty));
+        assert_eq!(
+            book.set(Side::Bid, Price(price), Qty(qty)).0,
+            model.set(Side::Bid, price, qty)
+        );
     };
     for distance in 0..100 {
         set(&mut book, 1_000_000 - distance, 5);
@@ -224,7 +244,12 @@ fn prices_that_no_window_can_hold_do_not_move_it_for_ever() {
 #[test]
 fn deep_and_near_levels_of_one_book_are_all_indexed() {
     let mut book = Book::new();
-    for (side, price) in [(Side::Bid, 6_183_763), (Side::Bid, 2_400_000), (Side::Ask, 6_183_764), (Side::Ask, 9_577_700)] {
+    for (side, price) in [
+        (Side::Bid, 6_183_763),
+        (Side::Bid, 2_400_000),
+        (Side::Ask, 6_183_764),
+        (Side::Ask, 9_577_700),
+    ] {
         book.set(side, Price(price), Qty(1));
     }
     assert_eq!(book.stats().far_levels, 0);
@@ -240,7 +265,11 @@ fn pages_come_back_when_a_market_walks() {
     let stats = book.stats();
     assert!(stats.pages_mapped <= 3, "{stats:?}");
     let bytes = stats.bytes;
-    assert_eq!(bytes, Book::new().stats().bytes, "the pool grew for a walk that needs three pages");
+    assert_eq!(
+        bytes,
+        Book::new().stats().bytes,
+        "the pool grew for a walk that needs three pages"
+    );
 }
 
 #[test]
