@@ -29,6 +29,8 @@ pub struct Connection {
     transport: Transport,
     protocol: Protocol,
     read_bytes_max: usize,
+    /// Bytes that came with the handshake and wait in the decoder.
+    leftover_bytes: usize,
     last_read: Option<Ticks>,
     totals: ConnectionTotals,
     /// A close frame came, or a rule was broken: what follows is not read as frames.
@@ -119,6 +121,7 @@ impl From<TransportError> for ConnectionError {
 impl Connection {
     pub(super) fn new(transport: Transport, protocol: Protocol, read_bytes_max: usize) -> Self {
         Self {
+            leftover_bytes: protocol.decoder().unread_bytes(),
             transport,
             protocol,
             read_bytes_max: read_bytes_max.clamp(READ_BYTES_MIN, PLAIN_PER_READ_MAX),
@@ -133,14 +136,14 @@ impl Connection {
     /// Reads the socket once and decrypts every record that is complete. Then take the messages out with
     /// [`next_message`](Self::next_message).
     ///
-    /// A connection that was just dialled may hold messages already: take those out first.
+    /// The first read after the dial may bring bytes that came together with the handshake; those carry no stamp.
     ///
     /// # Errors
     /// The connection is over. An alert that tells the peer why was sent if the socket took it.
     #[inline]
     pub fn read<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
-        if self.is_peer_done {
-            return self.read_to_the_end(clock);
+        if self.is_peer_done || self.leftover_bytes > 0 {
+            return self.read_special(clock);
         }
         match &self.transport.tls {
             None => self.read_plain(clock),
@@ -258,8 +261,8 @@ impl Connection {
         self.transport.describe_tls()
     }
 
-    /// Registers the socket, edge-triggered, for reading and writing. Treat it as readable at once: bytes that came with
-    /// the handshake are already in the decoder, and no edge tells of them.
+    /// Registers the socket, edge-triggered, for reading and writing. Treat it as readable at once: no edge tells of bytes
+    /// that came with the handshake.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.transport.tcp, token, Interest::READABLE | Interest::WRITABLE)
     }
@@ -314,9 +317,15 @@ impl Connection {
         Ok(self.outcome(result, asked, read, decrypted))
     }
 
-    /// After the peer's last frame: whatever comes is thrown away, only the end counts.
+    /// The first read, if bytes came with the handshake; or the reads after the peer's last frame, when whatever comes is
+    /// thrown away and only the end counts.
     #[cold]
-    fn read_to_the_end<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
+    fn read_special<C: Clock>(&mut self, clock: &C) -> Result<ReadOutcome, ConnectionError> {
+        if self.leftover_bytes > 0 {
+            let n = std::mem::take(&mut self.leftover_bytes);
+            let read = clock.ticks();
+            return Ok(self.outcome(TcpRead::Bytes { n, kernel: None }, n, read, read));
+        }
         let mut scratch = [0; READ_BYTES_MIN];
         let result = self.transport.tcp.recv(&mut scratch)?;
         let read = clock.ticks();

@@ -365,18 +365,25 @@ impl Decoder {
 
     #[inline]
     fn make_room(&mut self, min: usize) {
-        let unread_bytes = self.end - self.start;
         let mut wanted = min;
-        match &self.assembly {
-            None if unread_bytes == 0 => {
+        let consumed = match &self.assembly {
+            None if self.start == self.end => {
                 self.base += self.start as u64;
                 (self.start, self.end) = (0, 0);
+                0
             }
-            // Keep to the warm end of a buffer that has grown. This moves no more than was consumed since the last time.
-            None if self.start >= COMPACT_AFTER_BYTES && unread_bytes <= self.start => self.compact(),
-            // More is known to come: do not creep towards it in small reads.
-            Some(Assembly { frame: Some(frame), .. }) => wanted = min.max(frame.remaining_bytes.min(ROOM_BYTES / 2)),
-            _ => {}
+            None => self.start,
+            Some(assembly) => {
+                if let Some(frame) = &assembly.frame {
+                    // More is known to come: do not creep towards it in small reads.
+                    wanted = min.max(frame.remaining_bytes.min(ROOM_BYTES / 2));
+                }
+                assembly.message_start
+            }
+        };
+        // Keep to the warm end of a buffer that has grown. This moves no more than was consumed since the last time.
+        if consumed >= COMPACT_AFTER_BYTES && self.end - consumed <= consumed {
+            self.compact();
         }
         if self.buffer.len() - self.end < wanted {
             self.make_more_room(wanted);

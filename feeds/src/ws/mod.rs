@@ -36,8 +36,6 @@ mod error;
 pub mod handshake;
 mod mask;
 mod protocol;
-#[cfg(test)]
-mod tests;
 
 pub use decoder::{Decoder, Limits, Message};
 pub use encoder::{ControlTooLong, Encoder, encode_close, encode_frame};
