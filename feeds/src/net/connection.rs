@@ -195,31 +195,20 @@ impl Connection {
     }
 
     /// Sends what is queued, as far as the socket takes it. Costs nothing when nothing is queued.
+    ///
+    /// # Errors
+    /// The connection is over. Not once the peer has said its last word: then it may be gone before it hears ours.
     #[inline]
     pub fn flush(&mut self) -> Result<Flushed, ConnectionError> {
-        while !self.protocol.outgoing().is_empty() {
-            let n = self.transport.write(self.protocol.outgoing())?;
-            if n == 0 {
-                return Ok(Flushed::Pending);
-            }
-            self.protocol.sent(n);
+        if self.is_peer_done {
+            return Ok(self.flush_goodbye());
         }
-        if !self.transport.flush()? {
-            return Ok(Flushed::Pending);
-        }
-        if self.is_peer_done && !self.is_write_closed {
-            // Our close is out and the peer's came: the rest is TLS and TCP.
-            self.is_write_closed = true;
-            if !self.transport.close_write()? {
-                return Ok(Flushed::Pending);
-            }
-        }
-        Ok(Flushed::Done)
+        Ok(self.flush_queue()?)
     }
 
     /// Whether frames wait to be sent.
     pub fn wants_write(&self) -> bool {
-        !self.protocol.outgoing().is_empty() || self.transport.has_queued()
+        !self.is_write_closed && (!self.protocol.outgoing().is_empty() || self.transport.has_queued())
     }
 
     /// Neither end has begun to close.
@@ -270,6 +259,42 @@ impl Connection {
     /// Takes the socket out of a registry.
     pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         registry.deregister(&mut self.transport.tcp)
+    }
+
+    #[inline]
+    fn flush_queue(&mut self) -> Result<Flushed, TransportError> {
+        while !self.protocol.outgoing().is_empty() {
+            let n = self.transport.write(self.protocol.outgoing())?;
+            if n == 0 {
+                return Ok(Flushed::Pending);
+            }
+            self.protocol.sent(n);
+        }
+        match self.transport.flush()? {
+            true => Ok(Flushed::Done),
+            false => Ok(Flushed::Pending),
+        }
+    }
+
+    /// The close frame that answers the peer's, then the end of TLS and of our half of the TCP stream.
+    #[cold]
+    fn flush_goodbye(&mut self) -> Flushed {
+        if self.is_write_closed {
+            return Flushed::Done;
+        }
+        let result = match self.flush_queue() {
+            Ok(Flushed::Done) => self.transport.close_write(),
+            Ok(Flushed::Pending) => Ok(false),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(false) => Flushed::Pending,
+            Ok(true) | Err(_) => {
+                self.protocol.sent(self.protocol.outgoing().len()); // nobody is left to read the rest
+                self.is_write_closed = true;
+                Flushed::Done
+            }
+        }
     }
 
     #[inline]
@@ -327,7 +352,8 @@ impl Connection {
             return Ok(self.outcome(TcpRead::Bytes { n, kernel: None }, n, read, read));
         }
         let mut scratch = [0; READ_BYTES_MIN];
-        let result = self.transport.tcp.recv(&mut scratch)?;
+        // A reset is one way to hang up.
+        let result = self.transport.tcp.recv(&mut scratch).unwrap_or(TcpRead::Eof);
         let read = clock.ticks();
         Ok(self.outcome(result, scratch.len(), read, read))
     }

@@ -25,7 +25,8 @@ pub struct DialOptions {
     pub tcp: TcpOptions,
     /// Whom to trust; needed for `wss://`.
     pub tls: Option<TlsClientConfig>,
-    /// Ceilings of the WebSocket.
+    /// Ceilings of the WebSocket. Its receive buffer starts with 256 KiB even if they say less: a full read behind the
+    /// piece of a message would make it grow, and that is an allocation at the worst moment, in a burst.
     pub limits: Limits,
     /// The most bytes of one read, from 16 KiB to 64 KiB.
     pub read_bytes_max: usize,
@@ -161,7 +162,8 @@ pub fn dial(endpoint: &Endpoint, options: &DialOptions, mut masks: MaskSource) -
     };
     dialogue.handshake_tls()?;
     let key = masks.next_handshake_key();
-    let mut protocol = Protocol::client(options.limits, masks);
+    let buffer_bytes = options.limits.buffer_bytes.max(RECEIVE_BUFFER_BYTES_MIN);
+    let mut protocol = Protocol::client(Limits { buffer_bytes, ..options.limits }, masks);
     dialogue.upgrade(endpoint, options, key, &mut protocol)?;
 
     let Dialogue {
@@ -236,7 +238,8 @@ impl Dialogue {
             });
             match (answer, received) {
                 (Err(error), _) => return Err(DialError::Upgrade(error)),
-                (Ok(Some(_)), _) => break,
+                (Ok(Some(_)), Ok(())) => break,
+                (Ok(Some(_)), Err(error)) => return Err(error),
                 (Ok(None), Ok(())) => {}
                 // A refusal whose body never comes is still a refusal.
                 (Ok(None), Err(error)) => match handshake.give_up() {
@@ -261,8 +264,9 @@ impl Dialogue {
                 .map_err(|error| failed(step, error))?;
             match read {
                 TcpRead::Bytes { .. } => return Ok(()),
-                TcpRead::WouldBlock => self.waiter.wait(&self.deadline, step)?,
                 TcpRead::Eof => return Err(DialError::Closed { step }),
+                TcpRead::WouldBlock if self.transport.is_tls_closed() => return Err(DialError::Closed { step }),
+                TcpRead::WouldBlock => self.waiter.wait(&self.deadline, step)?,
             }
         }
     }
@@ -415,6 +419,10 @@ fn failed(step: DialStep, error: TransportError) -> DialError {
         TransportError::Tls(error) => DialError::Tls(error),
     }
 }
+
+/// A read, and a message of three times that size before it: the largest that venues send, snapshots of thousands of
+/// levels excepted.
+const RECEIVE_BUFFER_BYTES_MIN: usize = 4 * PLAIN_PER_READ_MAX;
 
 /// The steps before the WebSocket exchange a few kilobytes.
 const SCRATCH_BYTES: usize = 16 * 1024;

@@ -365,4 +365,13 @@ mod tests {
         assert_eq!(header("ws://[::1]/"), "[::1]");
         assert_eq!(header("ws://[::1]:81/"), "[::1]:81");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_an_address_or_an_error(text in "(wss?://)?[ -~é\\[\\]]{0,40}") {
+            if let Ok(endpoint) = text.parse::<Endpoint>() {
+                assert_eq!(endpoint.to_string().parse::<Endpoint>(), Ok(endpoint));
+            }
+        }
+    }
 }

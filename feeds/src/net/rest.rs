@@ -140,11 +140,7 @@ impl RestClient {
 
     /// The whole body of a 200 answer.
     pub fn get(&self, url: &str) -> Result<Vec<u8>, RestError> {
-        let mut response = self
-            .agent
-            .get(url)
-            .call()
-            .map_err(|error| self.failed(error, url, 0, None))?;
+        let mut response = self.agent.get(url).call().map_err(|error| self.failed(error, url))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -183,8 +179,10 @@ impl RestClient {
             .take(self.body_bytes_max.saturating_add(1))
             .read_to_end(&mut body);
         let received = body.len() as u64;
-        if let Err(error) = read {
-            return Err(self.failed(error.into(), url, received, expected));
+        match read {
+            Ok(_) => {}
+            Err(error) if is_cut(&error) => return Err(RestError::Truncated { received, expected }),
+            Err(error) => return Err(self.failed(error.into(), url)),
         }
         if received > self.body_bytes_max {
             return Err(RestError::BodyTooLarge {
@@ -197,13 +195,12 @@ impl RestClient {
         }
     }
 
-    fn failed(&self, error: HttpError, url: &str, received: u64, expected: Option<u64>) -> RestError {
+    fn failed(&self, error: HttpError, url: &str) -> RestError {
         match error {
             HttpError::BadUri(_) => RestError::Url { url: url.to_owned() },
             HttpError::Timeout(_) => RestError::Timeout {
                 timeout: self.agent.config().timeouts().global.unwrap_or_default(),
             },
-            HttpError::Io(error) if received > 0 && is_cut(&error) => RestError::Truncated { received, expected },
             error => RestError::Request(Box::new(error)),
         }
     }

@@ -66,6 +66,11 @@ impl Transport {
         self.tls.as_ref().map(|tls| tls.client.describe())
     }
 
+    /// The peer said over TLS that it sends no more.
+    pub(super) fn is_tls_closed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.peer_closed)
+    }
+
     /// Whether records wait for the socket.
     pub(super) fn has_queued(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.sent < tls.out.len())
