@@ -163,7 +163,13 @@ pub fn dial(endpoint: &Endpoint, options: &DialOptions, mut masks: MaskSource) -
     dialogue.handshake_tls()?;
     let key = masks.next_handshake_key();
     let buffer_bytes = options.limits.buffer_bytes.max(RECEIVE_BUFFER_BYTES_MIN);
-    let mut protocol = Protocol::client(Limits { buffer_bytes, ..options.limits }, masks);
+    let mut protocol = Protocol::client(
+        Limits {
+            buffer_bytes,
+            ..options.limits
+        },
+        masks,
+    );
     dialogue.upgrade(endpoint, options, key, &mut protocol)?;
 
     let Dialogue {
