@@ -53,3 +53,19 @@ pub fn sample(i: u64) -> Signal {
         reserved: 0,
     }
 }
+
+/// Gives the header of a region or a ring the checksum that it should have, where its length makes sense.
+pub fn sign(bytes: &mut [u8]) {
+    let len = u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize;
+    if (256..=4096).contains(&len) {
+        bytes[20..24].fill(0);
+        let mut crc = !0u32;
+        for &byte in &bytes[..len] {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ if crc & 1 == 1 { 0x82F6_3B78 } else { 0 };
+            }
+        }
+        bytes[20..24].copy_from_slice(&(!crc).to_le_bytes());
+    }
+}
