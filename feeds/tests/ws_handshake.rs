@@ -419,7 +419,8 @@ fn requests(bytes: &[u8]) -> Result<Vec<Request>, HandshakeError> {
 
 #[test]
 fn plain_requests_are_served_on_the_same_connection() {
-    let bytes = b"GET /api/v3/depth?symbol=BTCUSDT&limit=1000 HTTP/1.1\r\nHost: localhost\r\nX-Key: abc\r\n\r\n\
+    let bytes =
+        b"\r\n\r\nGET /api/v3/depth?symbol=BTCUSDT&limit=1000 HTTP/1.1\r\nHost: localhost\r\nX-Key: abc\r\n\r\n\n\
         HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let requests = requests(bytes).unwrap();
     let [first, second] = requests.as_slice() else {

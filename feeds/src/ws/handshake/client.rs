@@ -152,7 +152,7 @@ impl ClientHandshake {
     /// decoder, and so does everything received later.
     ///
     /// # Errors
-    /// There will be no WebSocket on this connection. A refusal waits for the beginning of its body, so give a time-out
+    /// There will be no WebSocket on this connection; feed no more. A refusal waits for the beginning of its body: set a time-out
     /// and call [`give_up`](Self::give_up).
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Accepted>, HandshakeError> {
         let may_be_complete = self.received.feed(bytes);
@@ -160,23 +160,19 @@ impl ClientHandshake {
             return Ok(self.accepted.clone()); // the new bytes are the decoder's
         }
         if self.refusal.is_none() {
-            if !may_be_complete {
-                // A peer that does not speak HTTP at all is told from its first bytes.
-                let front = &self.received.bytes[..self.received.bytes.len().min(HTTP_VERSION.len())];
-                if !HTTP_VERSION.starts_with(front) {
-                    return Err(HandshakeError::Malformed(httparse::Error::Version));
-                }
-                return self.check_ceiling().map(|()| None);
+            // A peer that does not speak HTTP at all is told from its first bytes.
+            let front = &self.received.bytes[..self.received.bytes.len().min(HTTP_VERSION.len())];
+            if !HTTP_VERSION.starts_with(front) {
+                return Err(HandshakeError::Malformed(httparse::Error::Version));
             }
-            match self.parse_head()? {
-                Some(accepted) => return Ok(Some(accepted)),
-                None if self.refusal.is_none() => return self.check_ceiling().map(|()| None),
-                None => {}
+            if may_be_complete && let Some(accepted) = self.parse_head()? {
+                return Ok(Some(accepted));
             }
         }
         match &self.refusal {
             Some(pending) if self.received.bytes.len() >= pending.excerpt_bytes => Err(self.give_up()),
-            _ => Ok(None),
+            Some(_) => Ok(None),
+            None => self.check_ceiling().map(|()| None),
         }
     }
 
@@ -186,7 +182,7 @@ impl ClientHandshake {
         match &self.refusal {
             Some(pending) => {
                 let mut refusal = pending.refusal.clone();
-                let body = &self.received.bytes[..self.received.bytes.len().min(EXCERPT_BYTES_MAX)];
+                let body = &self.received.bytes[..self.received.bytes.len().min(pending.excerpt_bytes)];
                 refusal.excerpt = printable(body);
                 HandshakeError::Refused(Box::new(refusal))
             }

@@ -103,7 +103,19 @@ impl ServerHandshake {
     /// # Errors
     /// Answer with [`HandshakeError::http_status`] and hang up.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Request>, HandshakeError> {
-        if !self.received.feed(bytes) {
+        let may_be_complete = self.received.feed(bytes);
+        // Empty lines before a request are ignored (RFC 9112, 2.2).
+        let empty_bytes = self
+            .received
+            .bytes
+            .iter()
+            .take_while(|&byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        if empty_bytes > 0 {
+            self.received.consume(empty_bytes);
+            return self.feed(b"");
+        }
+        if !may_be_complete {
             return self.check_ceiling().map(|()| None);
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
