@@ -1,0 +1,546 @@
+//! The row of one instrument, kept up to date.
+//!
+//! Per update the engine reads the ten best levels of each side, compares them with the ten of the update before, and
+//! moves a handful of integer sums. What must survive an update is integers (sums, previous levels, past mid prices) or
+//! an average that forgets; the row itself is computed anew from them.
+
+use quantumflow_feeds::book::Level;
+use quantumflow_feeds::{BookUpdate, Price, Qty, Scale, Side, Trade, UnixNanos};
+
+use super::registry::{FEATURE_COUNT, Feature, WARM_UP_UPDATES};
+use super::tape::TradeTape;
+use super::window::{History, Sum};
+
+/// One row: a value per [`Feature`], in the order of the registry.
+pub type FeatureVector = [f32; FEATURE_COUNT];
+
+/// Computes the features of one instrument. About 120 kB, allocated once.
+///
+/// The venue's time is made monotonic: an older time than the newest one counts as the newest, a step of more than a
+/// minute counts as a minute, and a time that lies more than ten seconds back starts a new axis, so that one absurd
+/// time cannot stop the clock. A zero means that the venue gave none.
+#[derive(Clone, Debug)]
+pub struct FeatureEngine {
+    row: FeatureVector,
+    updates: u32,
+    scale: Scale,
+    /// Greatest common divisor of the prices seen; 0 before the first.
+    tick: i64,
+    time: VenueTime,
+    /// Where on its axis the newest book update lies.
+    book_time_ns: u64,
+    depths: [Depth; 2],
+    /// Which of the two `depths` is the newest.
+    newest: usize,
+    flow: History<FLOW_COLUMNS, 64>,
+    sums: FlowSums,
+    mids: History<2, 128>,
+    squared_moves_100: i128,
+    mid_average: f64,
+    volatility_1s: VarianceRate,
+    volatility_30s: VarianceRate,
+    tape: TradeTape,
+}
+
+impl Default for FeatureEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FeatureEngine {
+    /// An engine that waits for a snapshot.
+    pub fn new() -> Self {
+        Self {
+            row: [0.0; FEATURE_COUNT],
+            updates: 0,
+            scale: Scale::default(),
+            tick: 0,
+            time: VenueTime::default(),
+            book_time_ns: 0,
+            depths: [Depth::EMPTY; 2],
+            newest: 0,
+            flow: History::new(),
+            sums: FlowSums::default(),
+            mids: History::new(),
+            squared_moves_100: 0,
+            mid_average: 0.0,
+            volatility_1s: VarianceRate::new(1.0),
+            volatility_30s: VarianceRate::new(30.0),
+            tape: TradeTape::new(),
+        }
+    }
+
+    /// Takes a book update and returns the row, or `None` until [`WARM_UP_UPDATES`] updates have come in one piece.
+    ///
+    /// A snapshot begins anew: what happened between the state before and the snapshot is not known, so that neither a
+    /// window of changes nor the trades can be carried across it. A book with an empty side, a crossed one or one with
+    /// prices outside `1..2^58` begins anew, too.
+    pub fn on_book(&mut self, update: &BookUpdate<'_>) -> Option<&FeatureVector> {
+        if update.is_snapshot || update.instrument.scale != self.scale {
+            self.reset();
+            self.scale = update.instrument.scale;
+        }
+        self.time.advance(update.exchange_time);
+        let dt_ns = self.time.now_ns - self.book_time_ns;
+        self.book_time_ns = self.time.now_ns;
+        self.tape.expire(self.time.now_ns);
+
+        let previous = self.newest;
+        let newest = previous ^ 1;
+        let depth = &mut self.depths[newest];
+        depth.read(update);
+        if !depth.is_usable() {
+            self.reset();
+            return None;
+        }
+        self.newest = newest;
+        self.tick = match self.updates {
+            0 => self.depths[newest].prices().fold(self.tick, divisor),
+            _ => divisor(
+                divisor(self.tick, self.depths[newest].bids[0].price.0),
+                self.depths[newest].asks[0].price.0,
+            ),
+        };
+        let mid2 = self.depths[newest].mid2();
+        if self.updates == 0 {
+            self.mids.push([mid2, 0]);
+            self.mid_average = mid2 as f64;
+        } else {
+            self.difference(previous, newest, mid2, dt_ns);
+        }
+        self.updates = self.updates.saturating_add(1);
+        if self.updates < u32::from(WARM_UP_UPDATES) {
+            return None;
+        }
+        self.fill_row();
+        Some(&self.row)
+    }
+
+    /// Takes a trade. One without a positive quantity and a price in `1..2^58` is ignored.
+    pub fn on_trade(&mut self, trade: &Trade<'_>) {
+        self.time.advance(trade.exchange_time);
+        let (Price(price), Qty(qty)) = (trade.price, trade.qty);
+        if !(1..=PRICE_MAX).contains(&price) || qty <= 0 {
+            return;
+        }
+        let signed_qty = match trade.aggressor {
+            Side::Bid => qty,
+            Side::Ask => -qty,
+        };
+        self.tape.push(price, signed_qty, self.time.now_ns);
+    }
+
+    /// The newest row; `None` as for [`on_book`](Self::on_book).
+    pub fn row(&self) -> Option<&FeatureVector> {
+        (self.updates >= u32::from(WARM_UP_UPDATES)).then_some(&self.row)
+    }
+
+    /// Book updates since the last snapshot, that one included.
+    pub fn updates(&self) -> u32 {
+        self.updates
+    }
+
+    /// Forgets everything but the memory, as before the first snapshot.
+    pub fn reset(&mut self) {
+        self.updates = 0;
+        self.tick = 0;
+        self.time = VenueTime::default();
+        self.book_time_ns = 0;
+        self.flow.clear();
+        self.sums = FlowSums::default();
+        self.mids.clear();
+        self.squared_moves_100 = 0;
+        self.volatility_1s.clear();
+        self.volatility_30s.clear();
+        self.tape.clear();
+    }
+
+    /// What changed from one update to the next.
+    fn difference(&mut self, previous: usize, newest: usize, mid2: i64, dt_ns: u64) {
+        let flow = self.depths[newest].flow_since(&self.depths[previous]);
+        let (back_10, back_50) = (*self.flow.ago(9), *self.flow.ago(49));
+        self.sums.slide(&flow, &back_10, &back_50);
+        self.flow.push(flow);
+
+        let mid2_before = self.mids.ago(0)[MID2];
+        let move2 = mid2 - mid2_before;
+        self.squared_moves_100 += square(move2) - square(self.mids.ago(99)[MOVE2]);
+        self.mids.push([mid2, move2]);
+
+        let dt_s = dt_ns as f64 * 1e-9;
+        self.mid_average += (mid2 as f64 - self.mid_average) * (dt_s / (1.0 + dt_s));
+        let change = move2 as f64 / mid2_before as f64;
+        self.volatility_1s.update(change, dt_s);
+        self.volatility_30s.update(change, dt_s);
+    }
+
+    fn fill_row(&mut self) {
+        let depth = &self.depths[self.newest];
+        let totals = depth.totals();
+        let mid2 = depth.mid2() as f64;
+        let spread = (depth.asks[0].price.0 - depth.bids[0].price.0) as f64;
+        let tick = self.tick as f64;
+        let queue_imbalance = imbalance(totals.bid_1, totals.ask_1);
+        let depth_10 = totals.bid_10 + totals.ask_10;
+        let queue_10 = self.sums.depth_5_w10.to_f64() / (2.0 * 5.0 * 10.0);
+        let queue_50 = self.sums.depth_5_w50.to_f64() / (2.0 * 5.0 * 50.0);
+        let queue_50_of_10 = self.sums.depth_10_w50.to_f64() / (2.0 * 10.0 * 50.0);
+        let bps_of_mid = |mid2_then: f64| 1e4 * ((mid2 - mid2_then) / mid2_then);
+
+        let mut set = |feature: Feature, value: f64| self.row[feature as usize] = finite(value);
+        set(Feature::SpreadTicks, spread / tick);
+        set(Feature::SpreadBps, 2e4 * spread / mid2);
+        set(Feature::MicropriceTicks, 0.5 * queue_imbalance * (spread / tick));
+        set(Feature::QueueImbalance, queue_imbalance);
+        set(Feature::Imbalance3, imbalance(totals.bid_3, totals.ask_3));
+        set(Feature::Imbalance5, imbalance(totals.bid_5, totals.ask_5));
+        set(Feature::Imbalance10, imbalance(totals.bid_10, totals.ask_10));
+        set(Feature::ImbalanceExp10, imbalance(totals.bid_exp, totals.ask_exp));
+        set(Feature::GapImbalance, depth.gap_imbalance());
+        set(
+            Feature::DistanceImbalance10,
+            imbalance(totals.ask_distance / totals.ask_10, totals.bid_distance / totals.bid_10),
+        );
+        set(Feature::TouchShare10, (totals.bid_1 + totals.ask_1) / depth_10);
+        set(
+            Feature::DepthChange50,
+            imbalance(depth_10, self.sums.depth_10_w50.to_f64() / 50.0),
+        );
+
+        set(Feature::Ofi1Last, self.flow.ago(0)[0] as f64 / queue_10);
+        for (level, feature) in OFI_10.into_iter().enumerate() {
+            set(feature, self.sums.levels_w10[level].to_f64() / queue_10);
+        }
+        set(Feature::Ofi1W50, self.sums.level_1_w50.to_f64() / queue_50);
+        set(Feature::OfiTo5W50, self.sums.to_5_w50.to_f64() / queue_50);
+        set(Feature::OfiTo10W50, self.sums.to_10_w50.to_f64() / queue_50_of_10);
+
+        set(Feature::TradeImbalance20, self.tape.last_20().imbalance());
+        set(Feature::TradeImbalance100, self.tape.last_100().imbalance());
+        set(Feature::TradeImbalance1s, self.tape.last_1s().imbalance());
+        set(Feature::TradeImbalance10s, self.tape.last_10s().imbalance());
+        set(
+            Feature::Vwap20Bps,
+            self.tape
+                .vwap_20()
+                .map_or(0.0, |vwap| 1e4 * ((2.0 * vwap - mid2) / mid2)),
+        );
+
+        set(Feature::Return10Bps, bps_of_mid(self.mids.ago(10)[MID2] as f64));
+        set(Feature::Return50Bps, bps_of_mid(self.mids.ago(50)[MID2] as f64));
+        set(Feature::Return1sBps, bps_of_mid(self.mid_average));
+        set(Feature::Volatility1sBps, 1e4 * self.volatility_1s.value().sqrt());
+        set(Feature::Volatility30sBps, 1e4 * self.volatility_30s.value().sqrt());
+        set(
+            Feature::Volatility100Bps,
+            1e4 * (self.squared_moves_100 as f64).sqrt() / mid2,
+        );
+    }
+}
+
+/// The ten best levels of both sides. A level that is not there has quantity 0 and the worst price there is, so that
+/// its coming and going read as a price that improved and worsened.
+#[derive(Clone, Debug)]
+struct Depth {
+    bids: [Level; DEPTH],
+    asks: [Level; DEPTH],
+}
+
+impl Depth {
+    const NO_BID: Level = Level {
+        price: Price(i64::MIN),
+        qty: Qty(0),
+    };
+    const NO_ASK: Level = Level {
+        price: Price(i64::MAX),
+        qty: Qty(0),
+    };
+    const EMPTY: Self = Self {
+        bids: [Self::NO_BID; DEPTH],
+        asks: [Self::NO_ASK; DEPTH],
+    };
+
+    fn read(&mut self, update: &BookUpdate<'_>) {
+        let bid_count = update.book.top(Side::Bid, &mut self.bids);
+        let ask_count = update.book.top(Side::Ask, &mut self.asks);
+        self.bids[bid_count..].fill(Self::NO_BID);
+        self.asks[ask_count..].fill(Self::NO_ASK);
+    }
+
+    /// Both sides there, not crossed, and prices and quantities of the sort that the sums are made for.
+    fn is_usable(&self) -> bool {
+        let (bid, ask) = (self.bids[0], self.asks[0]);
+        let quantities_hold = self.bids.iter().chain(&self.asks).all(|level| level.qty.0 >= 0);
+        0 < bid.price.0
+            && bid.price < ask.price
+            && ask.price.0 <= PRICE_MAX
+            && bid.qty.0 > 0
+            && ask.qty.0 > 0
+            && quantities_hold
+    }
+
+    /// Best bid plus best ask: the mid price in half units, exact.
+    fn mid2(&self) -> i64 {
+        self.bids[0].price.0 + self.asks[0].price.0
+    }
+
+    fn prices(&self) -> impl Iterator<Item = i64> + '_ {
+        self.bids
+            .iter()
+            .chain(&self.asks)
+            .filter(|level| level.qty.0 > 0)
+            .map(|level| level.price.0)
+    }
+
+    /// The columns of one row of flow: `e_1..e_5`, their sums to 5 and 10 levels, and the depth of 5 and 10 levels.
+    fn flow_since(&self, before: &Self) -> [i64; FLOW_COLUMNS] {
+        let mut columns = [0_i64; FLOW_COLUMNS];
+        let (mut flow, mut depth) = (0_i64, 0_i64);
+        for level in 0..DEPTH {
+            let (bid, ask) = (self.bids[level], self.asks[level]);
+            let at_level = bid_flow(bid, before.bids[level]).saturating_sub(ask_flow(ask, before.asks[level]));
+            flow = flow.saturating_add(at_level);
+            depth = depth.saturating_add(bid.qty.0).saturating_add(ask.qty.0);
+            if level < 5 {
+                columns[level] = at_level;
+            }
+            if level == 4 {
+                columns[FLOW_TO_5] = flow;
+                columns[DEPTH_5] = depth;
+            }
+        }
+        columns[FLOW_TO_10] = flow;
+        columns[DEPTH_10] = depth;
+        columns
+    }
+
+    /// Quantities summed over the first levels, in floating point: nothing of it outlives the update, and below 2^53
+    /// the sums are exact.
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        let mid2 = self.mid2() as f64;
+        for level in 0..DEPTH {
+            let (bid, ask) = (self.bids[level], self.asks[level]);
+            let (bid_qty, ask_qty) = (bid.qty.0 as f64, ask.qty.0 as f64);
+            totals.bid_10 += bid_qty;
+            totals.ask_10 += ask_qty;
+            totals.bid_exp += EXP_WEIGHTS[level] * bid_qty;
+            totals.ask_exp += EXP_WEIGHTS[level] * ask_qty;
+            totals.bid_distance += bid_qty * (mid2 - 2.0 * bid.price.0 as f64);
+            totals.ask_distance += ask_qty * (2.0 * ask.price.0 as f64 - mid2);
+            match level {
+                0 => (totals.bid_1, totals.ask_1) = (totals.bid_10, totals.ask_10),
+                2 => (totals.bid_3, totals.ask_3) = (totals.bid_10, totals.ask_10),
+                4 => (totals.bid_5, totals.ask_5) = (totals.bid_10, totals.ask_10),
+                _ => {}
+            }
+        }
+        totals
+    }
+
+    fn gap_imbalance(&self) -> f64 {
+        if self.bids[1].qty.0 == 0 || self.asks[1].qty.0 == 0 {
+            return 0.0;
+        }
+        let bid_gap = self.bids[0].price.0 as f64 - self.bids[1].price.0 as f64;
+        let ask_gap = self.asks[1].price.0 as f64 - self.asks[0].price.0 as f64;
+        imbalance(ask_gap, bid_gap)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    bid_1: f64,
+    ask_1: f64,
+    bid_3: f64,
+    ask_3: f64,
+    bid_5: f64,
+    ask_5: f64,
+    bid_10: f64,
+    ask_10: f64,
+    bid_exp: f64,
+    ask_exp: f64,
+    bid_distance: f64,
+    ask_distance: f64,
+}
+
+/// Sums over the rows of flow.
+#[derive(Clone, Copy, Debug, Default)]
+struct FlowSums {
+    levels_w10: [Sum; 5],
+    level_1_w50: Sum,
+    to_5_w50: Sum,
+    to_10_w50: Sum,
+    depth_5_w10: Sum,
+    depth_5_w50: Sum,
+    depth_10_w50: Sum,
+}
+
+impl FlowSums {
+    fn slide(
+        &mut self,
+        enters: &[i64; FLOW_COLUMNS],
+        leaves_10: &[i64; FLOW_COLUMNS],
+        leaves_50: &[i64; FLOW_COLUMNS],
+    ) {
+        for (level, sum) in self.levels_w10.iter_mut().enumerate() {
+            sum.slide(enters[level], leaves_10[level]);
+        }
+        self.level_1_w50.slide(enters[0], leaves_50[0]);
+        self.to_5_w50.slide(enters[FLOW_TO_5], leaves_50[FLOW_TO_5]);
+        self.to_10_w50.slide(enters[FLOW_TO_10], leaves_50[FLOW_TO_10]);
+        self.depth_5_w10.slide(enters[DEPTH_5], leaves_10[DEPTH_5]);
+        self.depth_5_w50.slide(enters[DEPTH_5], leaves_50[DEPTH_5]);
+        self.depth_10_w50.slide(enters[DEPTH_10], leaves_50[DEPTH_10]);
+    }
+}
+
+/// An average of the squared return per second that forgets with time constant `tau_s`.
+#[derive(Clone, Copy, Debug)]
+struct VarianceRate {
+    tau_s: f64,
+    sum: f64,
+    weight: f64,
+}
+
+impl VarianceRate {
+    fn new(tau_s: f64) -> Self {
+        Self {
+            tau_s,
+            sum: 0.0,
+            weight: 0.0,
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.tau_s);
+    }
+
+    fn update(&mut self, change: f64, dt_s: f64) {
+        // A sample of rate r^2 / dt with weight dt / (tau + dt): dt cancels, so that two updates at one time are fine.
+        let keep = self.tau_s / (self.tau_s + dt_s);
+        self.sum = keep * self.sum + change * change / (self.tau_s + dt_s);
+        self.weight = keep * self.weight + dt_s / (self.tau_s + dt_s);
+    }
+
+    /// Per second; 0 while no time has passed.
+    fn value(&self) -> f64 {
+        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
+    }
+}
+
+/// The venue's time on an axis that only goes forwards.
+#[derive(Clone, Copy, Debug, Default)]
+struct VenueTime {
+    last: Option<UnixNanos>,
+    now_ns: u64,
+}
+
+impl VenueTime {
+    /// Moves on to `time`.
+    fn advance(&mut self, time: UnixNanos) {
+        if time == UnixNanos(0) {
+            return;
+        }
+        let last = self.last.unwrap_or(time);
+        if time >= last || last.0 - time.0 > BACKWARDS_NS_MAX {
+            self.last = Some(time);
+            self.now_ns += time.0.saturating_sub(last.0).min(STEP_NS_MAX);
+        }
+    }
+}
+
+/// What the change of one bid level adds to the buying pressure: `dW` of Xu, Gould and Howison.
+fn bid_flow(now: Level, before: Level) -> i64 {
+    match now.price.cmp(&before.price) {
+        std::cmp::Ordering::Greater => now.qty.0,
+        std::cmp::Ordering::Equal => now.qty.0 - before.qty.0,
+        std::cmp::Ordering::Less => -before.qty.0,
+    }
+}
+
+/// What the change of one ask level adds to the selling pressure: `dV`.
+fn ask_flow(now: Level, before: Level) -> i64 {
+    match now.price.cmp(&before.price) {
+        std::cmp::Ordering::Less => now.qty.0,
+        std::cmp::Ordering::Equal => now.qty.0 - before.qty.0,
+        std::cmp::Ordering::Greater => -before.qty.0,
+    }
+}
+
+/// `(x - y) / (x + y)`, 0 where both are 0.
+fn imbalance(x: f64, y: f64) -> f64 {
+    let sum = x + y;
+    if sum == 0.0 { 0.0 } else { (x - y) / sum }
+}
+
+fn square(x: i64) -> i128 {
+    i128::from(x) * i128::from(x)
+}
+
+/// The greatest common divisor of a positive step, or 0 for none yet, and a price. One division where the price lies on
+/// the step, which is almost always.
+fn divisor(step: i64, price: i64) -> i64 {
+    let (mut a, mut b) = (price, step);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// As `f32`, within ±10^9 and never NaN: a quotient by nothing says nothing.
+fn finite(value: f64) -> f32 {
+    if value.is_nan() {
+        0.0
+    } else {
+        value.clamp(-VALUE_MAX, VALUE_MAX) as f32
+    }
+}
+
+/// Levels per side that features look at.
+const DEPTH: usize = 10;
+
+/// Prices above are not believed: the bound keeps every integer sum within its type.
+const PRICE_MAX: i64 = 1 << 58;
+
+const VALUE_MAX: f64 = 1e9;
+
+/// A longer silence counts as this long.
+const STEP_NS_MAX: u64 = 60_000_000_000;
+
+/// A time that lies further back than this is a new axis, not a late message.
+const BACKWARDS_NS_MAX: u64 = 10_000_000_000;
+
+/// Columns of a row of flow after the five levels.
+const FLOW_TO_5: usize = 5;
+const FLOW_TO_10: usize = 6;
+const DEPTH_5: usize = 7;
+const DEPTH_10: usize = 8;
+const FLOW_COLUMNS: usize = 9;
+
+/// Columns of a row of mid prices: twice the mid price, and its change.
+const MID2: usize = 0;
+const MOVE2: usize = 1;
+
+const OFI_10: [Feature; 5] = [
+    Feature::Ofi1W10,
+    Feature::Ofi2W10,
+    Feature::Ofi3W10,
+    Feature::Ofi4W10,
+    Feature::Ofi5W10,
+];
+
+/// `exp(-k / 2)` for k = 0..9, written out: the exponential of a C library is not the same on every machine.
+const EXP_WEIGHTS: [f64; DEPTH] = [
+    1.0,
+    0.606_530_659_712_633_4,
+    0.367_879_441_171_442_33,
+    0.223_130_160_148_429_82,
+    0.135_335_283_236_612_7,
+    0.082_084_998_623_898_8,
+    0.049_787_068_367_863_944,
+    0.030_197_383_422_318_5,
+    0.018_315_638_888_734_18,
+    0.011_108_996_538_242_306,
+];

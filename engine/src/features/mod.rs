@@ -1,0 +1,25 @@
+//! Book and trades in, a row of numbers out: what a model sees of a market.
+//!
+//! [`registry`] names every feature, with its version, unit, warm-up and formula, in the one order in which they are
+//! computed, written to tables and matched against a model's contract. [`FeatureEngine`] keeps the state of one
+//! instrument and brings the row up to date with every book update, in a time that depends on neither the window
+//! lengths nor the depth of the book. [`FeatureTable`] writes the same rows to a file for training: there is one
+//! implementation, so training and serving cannot drift apart.
+//!
+//! What holds, and is tested:
+//! - The row is a function of the calls alone. No clock is read and no receive time is used; venue times are.
+//! - Windows are kept in integers, add the new and subtract the old, and divided only when they are read: no drift, and
+//!   a replay gives the same bits. Floating point sees additions, multiplications, divisions and square roots, which
+//!   IEEE 754 defines to the last bit, and no exponential or logarithm, which differ between C libraries.
+//! - Every value is finite, whatever the book.
+//! - Nothing is allocated after construction.
+
+mod engine;
+pub mod registry;
+mod table;
+mod tape;
+mod window;
+
+pub use engine::{FeatureEngine, FeatureVector};
+pub use registry::{FEATURE_COUNT, Feature, FeatureDef, FeatureGroup, SCHEMA_HASH, WARM_UP_UPDATES};
+pub use table::{FeatureTable, TableError, TableSummary};

@@ -1,0 +1,171 @@
+//! The trades of the last moments: four windows over one ring, two by count and two by venue time.
+
+use super::window::Sum;
+
+/// Trades that the ring keeps; a window by time holds at most so many. A power of two.
+pub(super) const TAPE_LEN: usize = 4096;
+
+/// A second in nanoseconds.
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    price: i64,
+    /// Positive where the buyer took.
+    signed_qty: i64,
+    /// On the engine's venue-time axis.
+    at_ns: u64,
+}
+
+/// Sums over the newest entries of the ring.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TradeWindow {
+    /// The number, since the start, of the oldest trade inside.
+    tail: u64,
+    signed: Sum,
+    total: Sum,
+}
+
+impl TradeWindow {
+    /// Signed over total quantity, 0 without a trade.
+    pub(super) fn imbalance(&self) -> f64 {
+        if self.total.0 == 0 {
+            0.0
+        } else {
+            self.signed.to_f64() / self.total.to_f64()
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        self.signed.slide(entry.signed_qty, 0);
+        self.total.slide(entry.signed_qty.abs(), 0);
+    }
+
+    fn drop_oldest(&mut self, entry: &Entry) {
+        self.signed.slide(0, entry.signed_qty);
+        self.total.slide(0, entry.signed_qty.abs());
+        self.tail += 1;
+    }
+}
+
+/// The ring and its windows.
+#[derive(Clone, Debug)]
+pub(super) struct TradeTape {
+    entries: Box<[Entry]>,
+    pushed: u64,
+    last_20: TradeWindow,
+    notional_20: i128,
+    last_100: TradeWindow,
+    last_1s: TradeWindow,
+    last_10s: TradeWindow,
+}
+
+impl TradeTape {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: vec![Entry::default(); TAPE_LEN].into_boxed_slice(),
+            pushed: 0,
+            last_20: TradeWindow::default(),
+            notional_20: 0,
+            last_100: TradeWindow::default(),
+            last_1s: TradeWindow::default(),
+            last_10s: TradeWindow::default(),
+        }
+    }
+
+    /// Forgets everything; the entries themselves need no wiping, no window reaches them.
+    pub(super) fn clear(&mut self) {
+        self.pushed = 0;
+        self.last_20 = TradeWindow::default();
+        self.notional_20 = 0;
+        self.last_100 = TradeWindow::default();
+        self.last_1s = TradeWindow::default();
+        self.last_10s = TradeWindow::default();
+    }
+
+    /// Adds a trade. `price` must be below 2^60 and `signed_qty` not `i64::MIN`: twenty products then fit 128 bits.
+    pub(super) fn push(&mut self, price: i64, signed_qty: i64, now_ns: u64) {
+        self.make_room();
+        let entry = Entry {
+            price,
+            signed_qty,
+            at_ns: now_ns,
+        };
+        self.entries[slot(self.pushed)] = entry;
+        self.pushed += 1;
+        self.notional_20 += notional(&entry);
+        for window in [
+            &mut self.last_20,
+            &mut self.last_100,
+            &mut self.last_1s,
+            &mut self.last_10s,
+        ] {
+            window.add(&entry);
+        }
+        if self.pushed - self.last_20.tail > 20 {
+            let oldest = self.entries[slot(self.last_20.tail)];
+            self.notional_20 -= notional(&oldest);
+            self.last_20.drop_oldest(&oldest);
+        }
+        if self.pushed - self.last_100.tail > 100 {
+            self.last_100.drop_oldest(&self.entries[slot(self.last_100.tail)]);
+        }
+        self.expire(now_ns);
+    }
+
+    /// Lets the windows by time move on to `now_ns`. Each trade leaves a window once, so the cost per call is constant
+    /// on average and bounded by the ring.
+    pub(super) fn expire(&mut self, now_ns: u64) {
+        for (window, span_ns) in [(&mut self.last_1s, SECOND_NS), (&mut self.last_10s, 10 * SECOND_NS)] {
+            while window.tail < self.pushed {
+                let oldest = &self.entries[slot(window.tail)];
+                if now_ns - oldest.at_ns < span_ns {
+                    break;
+                }
+                window.drop_oldest(oldest);
+            }
+        }
+    }
+
+    pub(super) fn last_20(&self) -> &TradeWindow {
+        &self.last_20
+    }
+
+    pub(super) fn last_100(&self) -> &TradeWindow {
+        &self.last_100
+    }
+
+    pub(super) fn last_1s(&self) -> &TradeWindow {
+        &self.last_1s
+    }
+
+    pub(super) fn last_10s(&self) -> &TradeWindow {
+        &self.last_10s
+    }
+
+    /// The volume-weighted average price of the last 20 trades, `None` without a trade.
+    pub(super) fn vwap_20(&self) -> Option<f64> {
+        if self.last_20.total.0 == 0 {
+            None
+        } else {
+            Some(self.notional_20 as f64 / self.last_20.total.to_f64())
+        }
+    }
+
+    /// Frees the slot that the next trade will take from the windows that still hold it.
+    fn make_room(&mut self) {
+        for window in [&mut self.last_1s, &mut self.last_10s] {
+            if self.pushed - window.tail == TAPE_LEN as u64 {
+                window.drop_oldest(&self.entries[slot(window.tail)]);
+            }
+        }
+    }
+}
+
+fn slot(number: u64) -> usize {
+    number as usize & (TAPE_LEN - 1)
+}
+
+fn notional(entry: &Entry) -> i128 {
+    i128::from(entry.price) * i128::from(entry.signed_qty.unsigned_abs())
+}

@@ -1,0 +1,156 @@
+//! The table that training reads: header, rows, segments, and what it says when it cannot be written.
+
+mod features_support;
+
+use std::io::{self, Write};
+
+use features_support::{Call, book_of, book_update, feed, instrument, trade};
+use quantumflow::features::{
+    FeatureEngine, FeatureTable, TableError, TableSummary, WARM_UP_UPDATES, registry::FEATURES,
+};
+use quantumflow_feeds::{Instrument, Sink, Stamps, SymbolId};
+
+fn market() -> Vec<Call> {
+    (0..260_i64)
+        .map(|at| match at % 5 {
+            4 => Call::Trade {
+                time_ns: at as u64,
+                price: 100 + at % 3,
+                qty: 1 + at,
+                buyer: at % 2 == 0,
+            },
+            _ => Call::Book {
+                time_ns: at as u64,
+                snapshot: at == 0 || at == 130,
+                bids: vec![(100 - at % 2, 5 + at), (90, 7)],
+                asks: vec![(101 + at % 3, 5), (110, 9 + at)],
+            },
+        })
+        .collect()
+}
+
+fn write_table<W: Write>(out: W, symbol: &str) -> Result<TableSummary, TableError> {
+    let instrument = instrument();
+    let other = Instrument {
+        id: SymbolId(1),
+        symbol: "ETHUSDT".to_owned(),
+        ..instrument.clone()
+    };
+    let mut table = FeatureTable::new(out, symbol)?;
+    for call in market() {
+        for instrument in [&instrument, &other] {
+            match &call {
+                Call::Book {
+                    time_ns,
+                    snapshot,
+                    bids,
+                    asks,
+                } => {
+                    let book = book_of(bids, asks);
+                    table.on_book(&book_update(instrument, &book, *time_ns, *snapshot), &Stamps::default());
+                }
+                Call::Trade {
+                    time_ns,
+                    price,
+                    qty,
+                    buyer,
+                } => {
+                    table.on_trade(&trade(instrument, *time_ns, *price, *qty, *buyer), &Stamps::default());
+                }
+            }
+        }
+    }
+    table.finish()
+}
+
+#[test]
+fn rows_read_back_as_the_bits_of_the_engine() {
+    let mut out = Vec::new();
+    let summary = write_table(&mut out, "BTCUSDT").unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    assert_eq!(header[..5], ["exchange_time_ns", "update_id", "segment", "bid", "ask"]);
+    let names: Vec<String> = FEATURES
+        .iter()
+        .map(|def| format!("{}:{}", def.name, def.version))
+        .collect();
+    assert_eq!(header[5..], names);
+
+    let instrument = instrument();
+    let mut engine = FeatureEngine::new();
+    let mut rows = 0;
+    for call in market() {
+        let Some(expected) = feed(&mut engine, &instrument, &call) else {
+            continue;
+        };
+        let Call::Book {
+            time_ns, bids, asks, ..
+        } = call
+        else {
+            unreachable!("a trade gives no row")
+        };
+        let fields: Vec<&str> = lines.next().unwrap().split(',').collect();
+        let segment = 1 + u64::from(time_ns >= 130);
+        let front = [
+            time_ns.to_string(),
+            "0".to_owned(),
+            segment.to_string(),
+            bids[0].0.to_string(),
+            asks[0].0.to_string(),
+        ];
+        assert_eq!(fields[..5], front);
+        let values: Vec<u32> = fields[5..]
+            .iter()
+            .map(|field| field.parse::<f32>().unwrap().to_bits())
+            .collect();
+        assert_eq!(values, expected.map(f32::to_bits));
+        rows += 1;
+    }
+    assert_eq!(lines.next(), None);
+    assert_eq!(rows, 208 - 2 * (u64::from(WARM_UP_UPDATES) - 1));
+    assert_eq!(
+        summary,
+        TableSummary {
+            rows,
+            updates: 208,
+            trades: 52,
+            segments: 2,
+            others: 260
+        }
+    );
+}
+
+#[test]
+fn a_symbol_that_never_came_is_an_error() {
+    let error = write_table(Vec::new(), "BTC/USD").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("no book update of BTC/USD in the input (520 calls"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_output_that_is_full_is_an_error() {
+    /// Takes so many bytes.
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if bytes.len() > self.0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0 -= bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let error = write_table(Full(2_000), "BTCUSDT").unwrap_err();
+    assert!(
+        matches!(error, TableError::Write { rows, .. } if (1..20).contains(&rows)),
+        "{error:?}"
+    );
+}
