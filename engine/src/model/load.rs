@@ -1,0 +1,253 @@
+//! From a file to a model that may speak.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
+
+use super::contract::{CONTRACT_KEY, Contract, InputColumn};
+use super::predict::{Answer, PredictError, Prediction, Predictor};
+use super::tract::{TractError, TractPlan};
+use crate::features::FEATURE_COUNT;
+
+/// A model that was checked. Immutable, shared by the predictors of all instruments.
+#[derive(Debug)]
+pub struct Model {
+    contract: Contract,
+    inputs: Box<[InputColumn]>,
+    hash: u64,
+    plan: TractPlan,
+}
+
+/// Why a model was not loaded. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("read model {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than any model that this engine could run in time.
+    #[error("model has more than {FILE_BYTES_MAX} bytes: a model of that size cannot keep up with a book")]
+    TooLarge,
+    /// Not a protobuf of the ONNX schema.
+    #[error("not an ONNX model: the file is damaged or of another format")]
+    NotOnnx(#[source] TractError),
+    /// There is no contract in the metadata.
+    #[error(
+        "the model has no metadata entry `{CONTRACT_KEY}`: features and normalisation are unknown; export it with \
+         scripts/train, or add the entry with the onnx package"
+    )]
+    NoContract,
+    /// The contract is not the JSON that it should be.
+    #[error("the contract in metadata entry `{CONTRACT_KEY}` cannot be read")]
+    BadContract(#[source] serde_json::Error),
+    /// The contract is of another schema.
+    #[error(
+        "the contract has schema {got}, this engine reads {supported}: export the model with the scripts of this engine's version"
+    )]
+    Schema {
+        /// The contract's.
+        got: u32,
+        /// The engine's.
+        supported: u32,
+    },
+    /// The model looks at a feature that the engine does not compute.
+    #[error(
+        "the model looks at feature `{name}`, which this engine does not compute (nearest name: `{nearest}`): retrain it on the engine's features, or run the engine that it was trained for"
+    )]
+    UnknownFeature {
+        /// The model's word.
+        name: String,
+        /// The nearest name in the registry.
+        nearest: &'static str,
+    },
+    /// The feature computes something else than it did when the model was trained.
+    #[error(
+        "the model was trained on version {model} of feature `{name}`, this engine computes version {engine}: retrain it, or run the engine that it was trained for"
+    )]
+    FeatureVersion {
+        /// Which feature.
+        name: &'static str,
+        /// The model's version.
+        model: u16,
+        /// The engine's version.
+        engine: u16,
+    },
+    /// A feature stands in the contract twice.
+    #[error("feature `{name}` stands in the contract twice: remove one of its columns and retrain")]
+    DuplicateFeature {
+        /// Which feature.
+        name: String,
+    },
+    /// A normalisation that yields no numbers.
+    #[error(
+        "feature `{name}` is normalised with mean {mean} and scale {scale}: both must be finite and the scale above 0; drop a feature that is constant in the training data"
+    )]
+    Normalisation {
+        /// Which feature.
+        name: &'static str,
+        /// Its mean.
+        mean: f32,
+        /// Its scale.
+        scale: f32,
+    },
+    /// A field of the contract is outside of what it may be.
+    #[error("contract field `{field}` is {got}: allowed is {allowed}")]
+    BadField {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        got: String,
+        /// What it may say.
+        allowed: &'static str,
+    },
+    /// The graph has another input than the contract says.
+    #[error(
+        "the graph takes {got}, the contract's features and window make {expected}: the contract belongs to another graph"
+    )]
+    InputShape {
+        /// The graph's.
+        got: String,
+        /// The contract's.
+        expected: String,
+    },
+    /// The graph has no such output.
+    #[error(
+        "the graph has no output `{name}` (it has {got}): name the one with the probabilities in the contract's `output`"
+    )]
+    NoOutput {
+        /// The contract's.
+        name: String,
+        /// What there is.
+        got: String,
+    },
+    /// The graph's weights are in another file.
+    #[error(
+        "the model keeps tensor `{tensor}` in another file: save it in one file (onnx.save_model with save_as_external_data=False)"
+    )]
+    ExternalData {
+        /// Which tensor.
+        tensor: String,
+    },
+    /// The runtime cannot run the graph.
+    #[error("the runtime refuses the graph")]
+    Graph(#[source] TractError),
+    /// The model ran and its answer is no prediction.
+    #[error(
+        "the model failed the self check on {input}: its probabilities must be finite, within 0..1 and sum to 1; does the graph end in a softmax?"
+    )]
+    SelfCheck {
+        /// On what.
+        input: &'static str,
+        /// What went wrong.
+        source: PredictError,
+    },
+}
+
+impl Model {
+    /// Reads and checks the model in a file. Slow and allocating: for a cold thread.
+    pub fn load(path: &Path) -> Result<Arc<Self>, LoadError> {
+        let read_error = |source| LoadError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(read_error)?;
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(read_error)?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// Checks a model that was read already.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Self>, LoadError> {
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(LoadError::TooLarge);
+        }
+        let file = super::tract::OnnxFile::parse(bytes)?;
+        let json = file.metadata(CONTRACT_KEY).ok_or(LoadError::NoContract)?;
+        let (contract, inputs) = Contract::parse(json)?;
+        let plan = file.plan(&contract.output, contract.window, inputs.len())?;
+        let model = Arc::new(Self {
+            contract,
+            inputs,
+            hash: content_hash(bytes),
+            plan,
+        });
+        model.self_check()?;
+        Ok(model)
+    }
+
+    /// What it was trained to do.
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// The identity of the file: the first 8 bytes of its SHA-1, so the first 16 digits that `sha1sum` prints. It tells
+    /// two models apart; it is no defence against a forger.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// A predictor for one instrument. Allocates: for a cold thread.
+    pub fn predictor(self: &Arc<Self>) -> Result<Predictor, LoadError> {
+        let session = self.plan.session().map_err(LoadError::Graph)?;
+        Ok(Predictor::new(Arc::clone(self), session))
+    }
+
+    pub(super) fn inputs(&self) -> &[InputColumn] {
+        &self.inputs
+    }
+
+    /// Runs it on inputs whose answers are not known but must be predictions: typical rows, extreme ones, and noise.
+    fn self_check(self: &Arc<Self>) -> Result<(), LoadError> {
+        let mut predictor = self.predictor()?;
+        let mut out = Prediction::default();
+        let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+        for (input, kind) in [
+            ("mean features", 0_u8),
+            ("largest features", 1),
+            ("smallest features", 2),
+            ("random features", 3),
+        ] {
+            predictor.reset();
+            loop {
+                let mut row = [0.0; FEATURE_COUNT];
+                for column in &self.inputs {
+                    // xorshift64: any noise will do, and the same for every load.
+                    noise ^= noise << 13;
+                    noise ^= noise >> 7;
+                    noise ^= noise << 17;
+                    row[column.feature as usize] = match kind {
+                        0 => column.mean,
+                        1 => f32::MAX,
+                        2 => f32::MIN,
+                        _ => column.mean + ((noise >> 40) as f32 / (1 << 23) as f32 - 1.0) / column.scale_inverse,
+                    };
+                }
+                match predictor.predict(&row, &mut out) {
+                    Ok(Answer::Ready) => break,
+                    Ok(Answer::Warming) => {}
+                    Err(source) => return Err(LoadError::SelfCheck { input, source }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Models with more bytes are not read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+fn content_hash(bytes: &[u8]) -> u64 {
+    let digest = Sha1::digest(bytes);
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}

@@ -1,0 +1,18 @@
+//! A row of features in, a direction out: what a model is, and the seam behind which it runs.
+//!
+//! A [`Model`] is an ONNX file whose metadata carries a [`Contract`]: which features in which order and version, how
+//! they are normalised, how many rows it looks back, what its classes mean. [`Model::load`] checks all of it before the
+//! model may speak, so that a model never runs on numbers that it was not trained on. It is immutable and shared; each
+//! instrument has a [`Predictor`] of its own, which holds the rows that it looks back on.
+//!
+//! [`Predictor`] hides what runs the graph. Today that is tract, which is right and allocates on every inference; a plan
+//! that does not allocate takes its place behind the same three calls.
+
+mod contract;
+mod load;
+mod predict;
+mod tract;
+
+pub use contract::{Contract, ContractFeature, LabelRule, LabelVariant};
+pub use load::{LoadError, Model};
+pub use predict::{Answer, Class, PredictError, Prediction, Predictor};

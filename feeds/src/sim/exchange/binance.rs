@@ -1,0 +1,753 @@
+//! Binance spot: streams, requests on the socket, and the REST calls that a book builder needs.
+//!
+//! Field names, order and decimals follow recorded sessions; refusals follow the venue's documentation.
+
+use simd_json::prelude::*;
+
+use super::super::fault::{Fault, Target as Struck};
+use super::super::market::{Instrument, Market};
+use super::super::stats::MessageKind;
+use super::super::wire::{parse, push_decimal, push_string, push_u64};
+use super::{ClientKey, Clients, Dialect, Meta, RestReply, Target};
+use crate::book::Level;
+use crate::event::LevelChange;
+use crate::types::{Qty, Side, UnixNanos};
+use crate::ws::close_code;
+
+/// What may differ from the venue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::sim) struct Options {
+    /// Sends `@depth` streams at this pace, whatever their name says; zero is one message per event.
+    pub(in crate::sim) depth_interval_ms: Option<u64>,
+    /// Closes the connection of a client that sends more than five messages in a second.
+    pub(in crate::sim) enforce_limits: bool,
+}
+
+/// Binance spot over a market.
+pub(in crate::sim) struct Binance {
+    options: Options,
+    symbols: Vec<SymbolStreams>,
+    clients: Vec<Option<Session>>,
+    /// A book from before anything that a stream says, for answers that are too old.
+    first_books: Vec<Vec<u8>>,
+    scratch: Vec<u8>,
+    /// The minute of the venue's clock, and the weight of the REST requests in it.
+    weight: (u64, u32),
+}
+
+/// What one connection asked for.
+#[derive(Debug, Default)]
+struct Session {
+    is_combined: bool,
+    streams: Vec<String>,
+    /// When its last messages came.
+    received: Vec<UnixNanos>,
+}
+
+/// Who listens to one instrument.
+struct SymbolStreams {
+    lower: String,
+    ticker: Vec<Listener>,
+    trade: Vec<Listener>,
+    depth: Vec<DepthStream>,
+    partial: Vec<PartialStream>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    key: ClientKey,
+    name: String,
+}
+
+/// The diffs of one pace.
+struct DepthStream {
+    interval_ms: u64,
+    listeners: Vec<Listener>,
+    /// The last id that was told.
+    told: u64,
+    pending: Vec<LevelChange>,
+    /// The end of the window, set by its first change.
+    due: Option<UnixNanos>,
+}
+
+struct PartialStream {
+    depth: usize,
+    interval_ms: u64,
+    listeners: Vec<Listener>,
+    due: UnixNanos,
+}
+
+/// A stream's name, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Depth { interval_ms: u64 },
+    Partial { depth: usize, interval_ms: u64 },
+    Ticker,
+    Trade,
+}
+
+impl Binance {
+    pub(in crate::sim) fn new(market: &Market, options: Options) -> Self {
+        let symbols = market.instruments().iter().map(|instrument| SymbolStreams {
+            lower: instrument.config().symbol.to_lowercase(),
+            ticker: Vec::new(),
+            trade: Vec::new(),
+            depth: Vec::new(),
+            partial: Vec::new(),
+        });
+        let first_books = market
+            .instruments()
+            .iter()
+            .map(|instrument| book_json(instrument, 1_000, 0))
+            .collect();
+        Self {
+            options,
+            symbols: symbols.collect(),
+            clients: Vec::new(),
+            first_books,
+            scratch: Vec::new(),
+            weight: (0, 0),
+        }
+    }
+
+    fn subscribe(&mut self, key: ClientKey, name: &str, market: &Market, now: UnixNanos) {
+        let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) else {
+            return;
+        };
+        if session.streams.iter().any(|stream| stream == name) {
+            return;
+        }
+        session.streams.push(name.to_owned());
+        // The venue acknowledges streams that do not exist, and stays silent.
+        let Some((lower, stream)) = parse_stream(name) else {
+            return;
+        };
+        let Some(index) = self.symbols.iter().position(|symbol| symbol.lower == lower) else {
+            return;
+        };
+        let symbol = &mut self.symbols[index];
+        let listener = Listener {
+            key,
+            name: name.to_owned(),
+        };
+        match stream {
+            Stream::Ticker => symbol.ticker.push(listener),
+            Stream::Trade => symbol.trade.push(listener),
+            Stream::Depth { interval_ms } => {
+                let interval_ms = self.options.depth_interval_ms.unwrap_or(interval_ms);
+                match symbol.depth.iter_mut().find(|depth| depth.interval_ms == interval_ms) {
+                    Some(depth) => depth.listeners.push(listener),
+                    None => symbol.depth.push(DepthStream {
+                        interval_ms,
+                        listeners: vec![listener],
+                        told: market.instruments()[index].update_id(),
+                        pending: Vec::new(),
+                        due: None,
+                    }),
+                }
+            }
+            Stream::Partial { depth, interval_ms } => {
+                let same = |partial: &&mut PartialStream| (partial.depth, partial.interval_ms) == (depth, interval_ms);
+                match symbol.partial.iter_mut().find(same) {
+                    Some(partial) => partial.listeners.push(listener),
+                    None => {
+                        let due = next_boundary(now, interval_ms);
+                        symbol.partial.push(PartialStream {
+                            depth,
+                            interval_ms,
+                            listeners: vec![listener],
+                            due,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, key: ClientKey, name: Option<&str>) {
+        let leaves = |listener: &Listener| listener.key == key && name.is_none_or(|name| listener.name == name);
+        for symbol in &mut self.symbols {
+            symbol.ticker.retain(|listener| !leaves(listener));
+            symbol.trade.retain(|listener| !leaves(listener));
+            for depth in &mut symbol.depth {
+                depth.listeners.retain(|listener| !leaves(listener));
+            }
+            for partial in &mut symbol.partial {
+                partial.listeners.retain(|listener| !leaves(listener));
+            }
+            // A pace that nobody listens to is forgotten: it would gather changes for ever.
+            symbol.depth.retain(|depth| !depth.listeners.is_empty());
+            symbol.partial.retain(|partial| !partial.listeners.is_empty());
+        }
+        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
+            session.streams.retain(|stream| name.is_some_and(|name| stream != name));
+        }
+    }
+
+    /// Sends `data` to each listener, wrapped for those that asked for it. `data` comes back as it was.
+    fn send(&self, listeners: &[Listener], meta: &Meta, data: &mut Vec<u8>, clients: &mut Clients) {
+        // The brace that closes the wrapping stands behind the payload, so that one buffer serves both.
+        data.push(b'}');
+        let raw = &data[..data.len() - 1];
+        for listener in listeners {
+            let session = self.clients.get(listener.key).and_then(Option::as_ref);
+            if session.is_some_and(|session| session.is_combined) {
+                let parts: [&[u8]; 4] = [b"{\"stream\":\"", listener.name.as_bytes(), b"\",\"data\":", data];
+                clients.push(listener.key, meta.clone(), &parts);
+            } else {
+                clients.push(listener.key, meta.clone(), &[raw]);
+            }
+        }
+        data.pop();
+    }
+
+    fn flush_depth(&mut self, index: usize, stream: usize, market: &Market, clients: &mut Clients) {
+        let instrument = &market.instruments()[index];
+        let depth = &mut self.symbols[index].depth[stream];
+        depth.due = None;
+        let last = instrument.update_id();
+        if depth.pending.is_empty() || last == depth.told {
+            return;
+        }
+        // The last word about each price, bids from the best down, asks from the best up.
+        let mut changes = std::mem::take(&mut depth.pending);
+        changes.reverse();
+        changes.sort_by_key(|change| match change.side {
+            Side::Bid => (0, -change.price.0),
+            Side::Ask => (1, change.price.0),
+        });
+        changes.dedup_by_key(|change| (change.side, change.price));
+        let first = depth.told + 1;
+        depth.told = last;
+        let mut data = std::mem::take(&mut self.scratch);
+        let qty = depth_update_json(&mut data, instrument, clients.now, (first, last), &changes);
+        let meta = Meta {
+            qty: Some(qty).filter(|qty| !qty.is_empty()),
+            ..Meta::of(MessageKind::BookUpdate, index)
+        };
+        self.send(&self.symbols[index].depth[stream].listeners, &meta, &mut data, clients);
+        self.scratch = data;
+        changes.clear();
+        self.symbols[index].depth[stream].pending = changes;
+    }
+
+    fn request(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients) {
+        let Some(request) = parse(text) else {
+            return refuse(key, 3, "Invalid JSON: expected value at line 1 column 1", None, clients);
+        };
+        let id = request.get("id").map(|id| id.encode());
+        let names: Vec<String> = request
+            .get("params")
+            .and_then(|params| params.as_array())
+            .map(|names| {
+                names
+                    .iter()
+                    .filter_map(|name| name.as_str().map(str::to_owned))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let Some(method) = request.get("method").and_then(|method| method.as_str()) else {
+            return refuse(
+                key,
+                2,
+                "Invalid request: missing field `method`",
+                id.as_deref(),
+                clients,
+            );
+        };
+        let mut result = "null".to_owned();
+        match method {
+            "SUBSCRIBE" => {
+                if names.is_empty() {
+                    return refuse(
+                        key,
+                        2,
+                        "Invalid request: missing field `params`",
+                        id.as_deref(),
+                        clients,
+                    );
+                }
+                for name in &names {
+                    match self.subscription_fault(name, clients) {
+                        Some(Fault::RefuseSubscription) => {
+                            return refuse(key, 2, "Invalid request: unknown stream", id.as_deref(), clients);
+                        }
+                        Some(Fault::Mute) => {
+                            if let Some(index) = self.symbol_of(name) {
+                                clients.mute(key, index as u16);
+                            }
+                        }
+                        _ => {}
+                    }
+                    self.subscribe(key, name, market, clients.now);
+                }
+            }
+            "UNSUBSCRIBE" => names.iter().for_each(|name| self.unsubscribe(key, Some(name))),
+            "LIST_SUBSCRIPTIONS" => {
+                let session = self.clients.get(key).and_then(Option::as_ref);
+                let mut list = Vec::from(*b"[");
+                for (place, name) in session.map_or(&[][..], |session| &session.streams).iter().enumerate() {
+                    if place > 0 {
+                        list.push(b',');
+                    }
+                    push_string(&mut list, name);
+                }
+                list.push(b']');
+                result = String::from_utf8_lossy(&list).into_owned();
+            }
+            other => {
+                let reason = format!("Invalid request: unknown variant {other}, expected one of SUBSCRIBE, ...");
+                return refuse(key, 2, &reason, id.as_deref(), clients);
+            }
+        }
+        let body = format!("{{\"result\":{result},\"id\":{}}}", id.as_deref().unwrap_or("null"));
+        clients.push(key, Meta::new(MessageKind::Acknowledgement), &[body.as_bytes()]);
+    }
+
+    fn symbol_of(&self, stream: &str) -> Option<usize> {
+        let (lower, _) = parse_stream(stream)?;
+        self.symbols.iter().position(|symbol| symbol.lower == lower)
+    }
+
+    fn subscription_fault(&self, stream: &str, clients: &mut Clients) -> Option<Fault> {
+        let symbol = self.symbol_of(stream).map(|index| index as u16);
+        clients.faults.strike(Struck::Subscription, symbol, |_| true)
+    }
+
+    fn depth_reply(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply {
+        let Some(symbol) = target.query("symbol").filter(|symbol| !symbol.is_empty()) else {
+            let reason = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.";
+            return refusal(400, -1102, reason);
+        };
+        let limit = match target.query("limit").map(str::parse::<usize>) {
+            None => 100,
+            Some(Ok(0)) => return refusal(400, -1130, "Data sent for parameter 'limit' is not valid."),
+            Some(Ok(limit)) => limit.min(5_000),
+            Some(Err(_)) => {
+                let reason = "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.";
+                return refusal(400, -1100, reason);
+            }
+        };
+        let Some(index) = market.index_of(symbol) else {
+            return refusal(400, -1121, "Invalid symbol.");
+        };
+        let weight = match limit {
+            0..=100 => 5,
+            101..=500 => 25,
+            501..=1_000 => 50,
+            _ => 250,
+        };
+        let minute = clients.now.0 / 60_000_000_000;
+        if self.weight.0 != minute {
+            self.weight = (minute, 0);
+        }
+        self.weight.1 += weight;
+        if self.options.enforce_limits && self.weight.1 > WEIGHT_PER_MINUTE_MAX {
+            let mut reply = refusal(
+                429,
+                -1003,
+                "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.",
+            );
+            let seconds = 60 - clients.now.0 / 1_000_000_000 % 60;
+            reply.headers.push(("Retry-After", seconds.to_string()));
+            return reply;
+        }
+        let symbol = Some(index as u16);
+        let fault = clients.faults.strike(Struck::Rest, symbol, |_| true);
+        if let Some(Fault::RestStatus {
+            status,
+            retry_after_seconds,
+        }) = fault
+        {
+            let mut reply = refusal(status, -1003, "Way too many requests; IP banned for a while.");
+            if let Some(seconds) = retry_after_seconds {
+                reply.headers.push(("Retry-After", seconds.to_string()));
+            }
+            return reply;
+        }
+        let huge = match clients.faults.strike(Struck::Snapshot, symbol, |_| true) {
+            Some(Fault::HugeSnapshot { bytes }) => bytes,
+            _ => 0,
+        };
+        let body = match fault {
+            Some(Fault::RestTooOld) => self.first_books[index].clone(),
+            _ => book_json(&market.instruments()[index], limit, huge),
+        };
+        let mut reply = RestReply::json(200, body);
+        reply.headers.push(("x-mbx-used-weight-1m", self.weight.1.to_string()));
+        reply.snapshot_of = symbol;
+        if let Some(Fault::RestTruncated { is_length_right }) = fault {
+            reply.cut = Some((reply.body.len() / 2, is_length_right));
+        }
+        reply
+    }
+}
+
+impl Dialect for Binance {
+    fn connected(
+        &mut self,
+        key: ClientKey,
+        target: Target<'_>,
+        market: &Market,
+        clients: &mut Clients,
+    ) -> Result<(), u16> {
+        clients.shutdown_message = |now, out| {
+            out.extend_from_slice(b"{\"e\":\"serverShutdown\",\"E\":");
+            push_u64(out, now.0 / 1_000_000);
+            out.push(b'}');
+        };
+        // Times in microseconds are not simulated: refuse rather than answer in milliseconds.
+        if target
+            .query("timeUnit")
+            .is_some_and(|unit| !unit.eq_ignore_ascii_case("millisecond"))
+        {
+            return Err(400);
+        }
+        let path = target.path();
+        let (is_combined, names) = match path.split_once("/ws") {
+            Some(("", rest)) if rest.is_empty() || rest.starts_with('/') => (false, rest.trim_matches('/')),
+            _ if path == "/stream" => (true, target.query("streams").unwrap_or("")),
+            _ => return Err(404),
+        };
+        if self.clients.len() <= key {
+            self.clients.resize_with(key + 1, || None);
+        }
+        self.clients[key] = Some(Session {
+            is_combined,
+            ..Session::default()
+        });
+        for name in names.split('/').filter(|name| !name.is_empty()) {
+            self.subscribe(key, name, market, clients.now);
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients) {
+        let now = clients.now;
+        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
+            session.received.retain(|time| now.since(*time) < 1_000_000_000);
+            session.received.push(now);
+            if self.options.enforce_limits && session.received.len() > MESSAGES_PER_SECOND_MAX {
+                return clients.close(key, close_code::POLICY_VIOLATION, "Too many requests");
+            }
+        }
+        self.request(key, text, market, clients);
+    }
+
+    fn disconnected(&mut self, key: ClientKey) {
+        self.unsubscribe(key, None);
+        if let Some(slot) = self.clients.get_mut(key) {
+            *slot = None;
+        }
+    }
+
+    fn stepped(&mut self, index: usize, market: &Market, clients: &mut Clients) {
+        let instrument = &market.instruments()[index];
+        let step = instrument.last_step();
+        let mut data = std::mem::take(&mut self.scratch);
+        if step.touch_changed && !self.symbols[index].ticker.is_empty() {
+            book_ticker_json(&mut data, instrument);
+            self.send(
+                &self.symbols[index].ticker,
+                &Meta::of(MessageKind::BookTicker, index),
+                &mut data,
+                clients,
+            );
+        }
+        if !self.symbols[index].trade.is_empty() {
+            for trade in &step.trades {
+                trade_json(&mut data, instrument, trade, clients.now);
+                self.send(
+                    &self.symbols[index].trade,
+                    &Meta::of(MessageKind::Trade, index),
+                    &mut data,
+                    clients,
+                );
+            }
+        }
+        self.scratch = data;
+        for stream in 0..self.symbols[index].depth.len() {
+            let depth = &mut self.symbols[index].depth[stream];
+            depth.pending.extend_from_slice(&step.changes);
+            if depth.interval_ms == 0 {
+                self.flush_depth(index, stream, market, clients);
+            } else if depth.due.is_none() {
+                depth.due = Some(next_boundary(clients.now, depth.interval_ms));
+            }
+        }
+    }
+
+    fn next_deadline(&self, _: &Clients) -> Option<UnixNanos> {
+        let depth = self
+            .symbols
+            .iter()
+            .flat_map(|symbol| &symbol.depth)
+            .filter_map(|depth| depth.due);
+        let partial = self
+            .symbols
+            .iter()
+            .flat_map(|symbol| &symbol.partial)
+            .map(|partial| partial.due);
+        depth.chain(partial).min()
+    }
+
+    fn tick(&mut self, market: &Market, clients: &mut Clients) {
+        for index in 0..self.symbols.len() {
+            for stream in 0..self.symbols[index].depth.len() {
+                if self.symbols[index].depth[stream]
+                    .due
+                    .is_some_and(|due| due <= clients.now)
+                {
+                    self.flush_depth(index, stream, market, clients);
+                }
+            }
+            for stream in 0..self.symbols[index].partial.len() {
+                let partial = &mut self.symbols[index].partial[stream];
+                if partial.due > clients.now {
+                    continue;
+                }
+                partial.due = next_boundary(clients.now, partial.interval_ms);
+                let mut data = book_json(&market.instruments()[index], partial.depth, 0);
+                let meta = Meta::of(MessageKind::BookSnapshot, index);
+                self.send(
+                    &self.symbols[index].partial[stream].listeners,
+                    &meta,
+                    &mut data,
+                    clients,
+                );
+            }
+        }
+    }
+
+    fn rest(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply {
+        match target.path() {
+            "/api/v3/depth" => self.depth_reply(target, market, clients),
+            "/api/v3/ping" => RestReply::json(200, "{}"),
+            "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", clients.now.0 / 1_000_000)),
+            "/api/v3/exchangeInfo" => exchange_info(target, market, clients.now),
+            _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
+        }
+    }
+}
+
+fn refuse(key: ClientKey, code: i32, reason: &str, id: Option<&str>, clients: &mut Clients) {
+    let mut body = format!("{{\"error\":{{\"code\":{code},\"msg\":").into_bytes();
+    push_string(&mut body, reason);
+    body.extend_from_slice(b"},\"id\":");
+    body.extend_from_slice(id.unwrap_or("null").as_bytes());
+    body.push(b'}');
+    clients.push(key, Meta::new(MessageKind::Refusal), &[&body]);
+}
+
+fn refusal(status: u16, code: i32, reason: &str) -> RestReply {
+    let mut body = format!("{{\"code\":{code},\"msg\":").into_bytes();
+    push_string(&mut body, reason);
+    body.push(b'}');
+    RestReply::json(status, body)
+}
+
+/// The end of the window that a time lies in, at a pace.
+fn next_boundary(now: UnixNanos, interval_ms: u64) -> UnixNanos {
+    let interval_ns = interval_ms.max(1) * 1_000_000;
+    UnixNanos((now.0 / interval_ns + 1) * interval_ns)
+}
+
+fn parse_stream(name: &str) -> Option<(&str, Stream)> {
+    let (symbol, kind) = name.split_once('@')?;
+    let (kind, interval_ms) = match kind.split_once('@') {
+        None => (kind, 1_000),
+        Some((kind, pace)) => (kind, pace.strip_suffix("ms")?.parse().ok()?),
+    };
+    // The venue paces depth at 100 or 1000 ms; 0 is ours, for load.
+    if !matches!(interval_ms, 0 | 100 | 1_000) {
+        return None;
+    }
+    let stream = match kind {
+        "depth" => Stream::Depth { interval_ms },
+        "depth5" | "depth10" | "depth20" => Stream::Partial {
+            depth: kind[5..].parse().ok()?,
+            interval_ms,
+        },
+        "bookTicker" => Stream::Ticker,
+        "trade" => Stream::Trade,
+        _ => return None,
+    };
+    Some((symbol, stream))
+}
+
+/// Appends `["price","qty"]`, and returns where the quantity stands.
+fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> std::ops::Range<usize> {
+    let scale = instrument.config().scale;
+    out.extend_from_slice(b"[\"");
+    push_decimal(out, level.price.0, scale.price);
+    out.extend_from_slice(b"\",\"");
+    let start = out.len();
+    push_decimal(out, level.qty.0, scale.qty);
+    let qty = start..out.len();
+    out.extend_from_slice(b"\"]");
+    qty
+}
+
+/// Writes a diff into `out` and returns where its first quantity that is not a deletion stands (or an empty range).
+fn depth_update_json(
+    out: &mut Vec<u8>,
+    instrument: &Instrument,
+    time: UnixNanos,
+    (first, last): (u64, u64),
+    changes: &[LevelChange],
+) -> std::ops::Range<usize> {
+    out.clear();
+    out.extend_from_slice(b"{\"e\":\"depthUpdate\",\"E\":");
+    push_u64(out, time.0 / 1_000_000);
+    out.extend_from_slice(b",\"s\":\"");
+    out.extend_from_slice(instrument.config().symbol.as_bytes());
+    out.extend_from_slice(b"\",\"U\":");
+    push_u64(out, first);
+    out.extend_from_slice(b",\"u\":");
+    push_u64(out, last);
+    let mut place = 0..0;
+    for (side, name) in [(Side::Bid, b"b"), (Side::Ask, b"a")] {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name);
+        out.extend_from_slice(b"\":[");
+        let mut is_first = true;
+        for change in changes.iter().filter(|change| change.side == side) {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            let qty = push_level(
+                out,
+                instrument,
+                Level {
+                    price: change.price,
+                    qty: change.qty,
+                },
+            );
+            if place.is_empty() && change.qty != Qty(0) {
+                place = qty;
+            }
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+    place
+}
+
+fn book_ticker_json(out: &mut Vec<u8>, instrument: &Instrument) {
+    let scale = instrument.config().scale;
+    out.clear();
+    out.extend_from_slice(b"{\"u\":");
+    push_u64(out, instrument.update_id());
+    out.extend_from_slice(b",\"s\":\"");
+    out.extend_from_slice(instrument.config().symbol.as_bytes());
+    for (side, price, qty) in [(Side::Bid, b'b', b'B'), (Side::Ask, b'a', b'A')] {
+        let best = instrument.best(side);
+        out.extend_from_slice(&[b'"', b',', b'"', price, b'"', b':', b'"']);
+        push_decimal(out, best.price.0, scale.price);
+        out.extend_from_slice(&[b'"', b',', b'"', qty, b'"', b':', b'"']);
+        push_decimal(out, best.qty.0, scale.qty);
+    }
+    out.extend_from_slice(b"\"}");
+}
+
+fn trade_json(out: &mut Vec<u8>, instrument: &Instrument, trade: &super::super::market::MarketTrade, time: UnixNanos) {
+    let scale = instrument.config().scale;
+    out.clear();
+    out.extend_from_slice(b"{\"e\":\"trade\",\"E\":");
+    push_u64(out, time.0 / 1_000_000);
+    out.extend_from_slice(b",\"s\":\"");
+    out.extend_from_slice(instrument.config().symbol.as_bytes());
+    out.extend_from_slice(b"\",\"t\":");
+    push_u64(out, trade.trade_id);
+    out.extend_from_slice(b",\"p\":\"");
+    push_decimal(out, trade.price.0, scale.price);
+    out.extend_from_slice(b"\",\"q\":\"");
+    push_decimal(out, trade.qty.0, scale.qty);
+    out.extend_from_slice(b"\",\"T\":");
+    push_u64(out, time.0 / 1_000_000);
+    // m: the buyer was the maker.
+    let is_buyer_maker = trade.aggressor == Side::Ask;
+    out.extend_from_slice(if is_buyer_maker {
+        b",\"m\":true,\"M\":true}"
+    } else {
+        b",\"m\":false,\"M\":true}"
+    });
+}
+
+/// A whole book as REST and partial-depth streams send it, of `limit` levels a side, blown up to `bytes_min` with asks
+/// far away.
+fn book_json(instrument: &Instrument, limit: usize, bytes_min: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + 40 * limit);
+    out.extend_from_slice(b"{\"lastUpdateId\":");
+    push_u64(&mut out, instrument.update_id());
+    for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
+        out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+        let mut worst = instrument.best(side);
+        for (place, level) in instrument.levels(side).take(limit).enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            push_level(&mut out, instrument, level);
+            worst = level;
+        }
+        while side == Side::Ask && out.len() < bytes_min {
+            worst.price.0 += instrument.config().tick.0;
+            out.push(b',');
+            push_level(&mut out, instrument, worst);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+    out
+}
+
+fn exchange_info(target: Target<'_>, market: &Market, now: UnixNanos) -> RestReply {
+    let wanted = target.query("symbol");
+    if wanted.is_some_and(|symbol| market.index_of(symbol).is_none()) {
+        return refusal(400, -1121, "Invalid symbol.");
+    }
+    let mut body = format!(
+        "{{\"timezone\":\"UTC\",\"serverTime\":{},\"rateLimits\":[{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\
+         \"MINUTE\",\"intervalNum\":1,\"limit\":{WEIGHT_PER_MINUTE_MAX}}}],\"exchangeFilters\":[],\"symbols\":[",
+        now.0 / 1_000_000
+    )
+    .into_bytes();
+    let mut is_first = true;
+    for instrument in market.instruments() {
+        let config = instrument.config();
+        if wanted.is_some_and(|symbol| symbol != config.symbol) {
+            continue;
+        }
+        if !std::mem::take(&mut is_first) {
+            body.push(b',');
+        }
+        let quote = ["USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR"]
+            .into_iter()
+            .find(|quote| config.symbol.len() > quote.len() && config.symbol.ends_with(quote))
+            .unwrap_or("");
+        let base = &config.symbol[..config.symbol.len() - quote.len()];
+        let (mut tick, mut lot) = (Vec::new(), Vec::new());
+        push_decimal(&mut tick, config.tick.0, config.scale.price);
+        push_decimal(&mut lot, config.lot.0, config.scale.qty);
+        let (tick, lot) = (String::from_utf8_lossy(&tick), String::from_utf8_lossy(&lot));
+        body.extend_from_slice(
+            format!(
+                "{{\"symbol\":\"{}\",\"status\":\"TRADING\",\"baseAsset\":\"{base}\",\"baseAssetPrecision\":{},\
+                 \"quoteAsset\":\"{quote}\",\"quotePrecision\":{},\"quoteAssetPrecision\":{},\"orderTypes\":[\"LIMIT\",\
+                 \"MARKET\"],\"isSpotTradingAllowed\":true,\"filters\":[{{\"filterType\":\"PRICE_FILTER\",\
+                 \"minPrice\":\"{tick}\",\"maxPrice\":\"1000000.00000000\",\"tickSize\":\"{tick}\"}},{{\"filterType\":\
+                 \"LOT_SIZE\",\"minQty\":\"{lot}\",\"maxQty\":\"9000000.00000000\",\"stepSize\":\"{lot}\"}}],\
+                 \"permissions\":[\"SPOT\"]}}",
+                config.symbol, config.scale.qty, config.scale.price, config.scale.price
+            )
+            .as_bytes(),
+        );
+    }
+    body.extend_from_slice(b"]}");
+    RestReply::json(200, body)
+}
+
+/// The venue's limit of messages from a client.
+const MESSAGES_PER_SECOND_MAX: usize = 5;
+/// The venue's limit of REST weight from one address.
+const WEIGHT_PER_MINUTE_MAX: u32 = 6_000;

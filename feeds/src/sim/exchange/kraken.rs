@@ -1,0 +1,630 @@
+//! Kraken spot, WebSocket API v2: book with checksum, trades, instruments, heartbeats.
+//!
+//! A book subscription shows the best `depth` levels of each side. A level that is pushed out of that window is not
+//! deleted on the wire, a level that comes into it is sent: the client truncates, then checks. Field names, order and
+//! decimals follow recorded sessions.
+
+use simd_json::prelude::*;
+
+use super::super::fault::{Fault, Target as Struck};
+use super::super::market::{Instrument, Market};
+use super::super::stats::MessageKind;
+use super::super::wire::{parse, push_decimal, push_rfc3339, push_string, push_u64};
+use super::{ClientKey, Clients, Dialect, Meta, RestReply, Target};
+use crate::book::Level;
+use crate::types::{Qty, Side, UnixNanos};
+
+/// Kraken v2 over a market.
+pub(in crate::sim) struct Kraken {
+    clients: Vec<Option<Session>>,
+    /// By instrument: one view for each depth that somebody listens to.
+    views: Vec<Vec<View>>,
+    trades: Vec<Vec<ClientKey>>,
+    scratch: Vec<u8>,
+    opened: u64,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    opened: UnixNanos,
+    has_subscribed: bool,
+}
+
+/// The window of one depth, as its subscribers know it.
+struct View {
+    depth: usize,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+    subscribers: Vec<ClientKey>,
+}
+
+impl Kraken {
+    pub(in crate::sim) fn new(market: &Market) -> Self {
+        let count = market.instruments().len();
+        Self {
+            clients: Vec::new(),
+            views: (0..count).map(|_| Vec::new()).collect(),
+            trades: vec![Vec::new(); count],
+            scratch: Vec::new(),
+            opened: 0,
+        }
+    }
+
+    fn request(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients) {
+        let now = clients.now;
+        let Some(request) = parse(text) else {
+            return answer(key, clients, &Answer::failure("", "Malformed request", now, None));
+        };
+        let req_id = request.get("req_id").map(|id| id.encode());
+        let req_id = req_id.as_deref();
+        let method = request.get("method").and_then(|method| method.as_str()).unwrap_or("");
+        if method == "ping" {
+            let mut body = b"{\"method\":\"pong\"".to_vec();
+            push_req_id(&mut body, req_id);
+            push_times(&mut body, now);
+            body.push(b'}');
+            return clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
+        }
+        if method != "subscribe" && method != "unsubscribe" {
+            return answer(
+                key,
+                clients,
+                &Answer::failure(method, "Unsupported method", now, req_id),
+            );
+        }
+        let Some(params) = request.get("params") else {
+            return answer(key, clients, &Answer::failure(method, "Missing params", now, req_id));
+        };
+        let channel = params.get("channel").and_then(|channel| channel.as_str()).unwrap_or("");
+        let depth = params
+            .get("depth")
+            .map_or(Some(10), |depth| depth.as_u64())
+            .unwrap_or(0) as usize;
+        let wants_snapshot = params
+            .get("snapshot")
+            .and_then(|snapshot| snapshot.as_bool())
+            .unwrap_or(channel != "trade");
+        if channel == "instrument" {
+            let result = format!("{{\"channel\":\"instrument\",\"snapshot\":{wants_snapshot}}}");
+            answer(
+                key,
+                clients,
+                &Answer {
+                    result: Some(&result),
+                    ..Answer::failure(method, "", now, req_id)
+                },
+            );
+            self.note_subscription(key);
+            if method == "subscribe" && wants_snapshot {
+                let body = instruments_json(market);
+                clients.push(key, Meta::new(MessageKind::Other), &[&body]);
+            }
+            return;
+        }
+        if !matches!(channel, "book" | "trade") {
+            return answer(
+                key,
+                clients,
+                &Answer::failure(method, "Unsupported channel", now, req_id),
+            );
+        }
+        let symbols: Vec<String> = params
+            .get("symbol")
+            .and_then(|symbols| symbols.as_array())
+            .map(|symbols| {
+                symbols
+                    .iter()
+                    .filter_map(|symbol| symbol.as_str().map(str::to_owned))
+                    .collect()
+            })
+            .unwrap_or_default();
+        if symbols.is_empty() {
+            return answer(key, clients, &Answer::failure(method, "Missing symbol", now, req_id));
+        }
+        for symbol in &symbols {
+            let failure = |reason| Answer {
+                symbol: Some(symbol),
+                ..Answer::failure(method, reason, now, req_id)
+            };
+            let Some(index) = market.index_of(symbol) else {
+                let reason = format!("Currency pair not supported {symbol}");
+                answer(key, clients, &failure(&reason));
+                continue;
+            };
+            if channel == "book" && !DEPTHS.contains(&depth) {
+                answer(key, clients, &failure("Subscription depth not supported"));
+                continue;
+            }
+            if method == "unsubscribe" {
+                self.leave(key, Some((channel, index)));
+            } else {
+                match clients
+                    .faults
+                    .strike(Struck::Subscription, Some(index as u16), |_| true)
+                {
+                    Some(Fault::RefuseSubscription) => {
+                        answer(
+                            key,
+                            clients,
+                            &failure("Currency pair not in cancel_only, limit_only or online mode"),
+                        );
+                        continue;
+                    }
+                    Some(Fault::Mute) => clients.mute(key, index as u16),
+                    _ => {}
+                }
+                if !self.join(key, channel, index, depth, market) {
+                    answer(key, clients, &failure("Already subscribed"));
+                    continue;
+                }
+            }
+            self.note_subscription(key);
+            let mut result = format!("{{\"channel\":\"{channel}\"");
+            if channel == "book" {
+                result.push_str(&format!(",\"depth\":{depth}"));
+            }
+            if method == "subscribe" || channel == "book" {
+                result.push_str(&format!(",\"snapshot\":{wants_snapshot}"));
+            }
+            result.push_str(&format!(",\"symbol\":\"{symbol}\"}}"));
+            answer(
+                key,
+                clients,
+                &Answer {
+                    result: Some(&result),
+                    ..failure("")
+                },
+            );
+            if method == "subscribe" && channel == "book" && wants_snapshot {
+                self.snapshot(key, index, depth, market, clients);
+            }
+        }
+    }
+
+    fn note_subscription(&mut self, key: ClientKey) {
+        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
+            session.has_subscribed = true;
+        }
+    }
+
+    /// False if it has joined before.
+    fn join(&mut self, key: ClientKey, channel: &str, index: usize, depth: usize, market: &Market) -> bool {
+        if channel == "trade" {
+            let is_new = !self.trades[index].contains(&key);
+            if is_new {
+                self.trades[index].push(key);
+            }
+            return is_new;
+        }
+        if self.views[index].iter().any(|view| view.subscribers.contains(&key)) {
+            return false;
+        }
+        match self.views[index].iter_mut().find(|view| view.depth == depth) {
+            Some(view) => view.subscribers.push(key),
+            None => {
+                let instrument = &market.instruments()[index];
+                self.views[index].push(View {
+                    depth,
+                    bids: instrument.levels(Side::Bid).take(depth).collect(),
+                    asks: instrument.levels(Side::Ask).take(depth).collect(),
+                    subscribers: vec![key],
+                });
+            }
+        }
+        true
+    }
+
+    fn leave(&mut self, key: ClientKey, only: Option<(&str, usize)>) {
+        for index in 0..self.views.len() {
+            if only.is_none_or(|only| only == ("trade", index)) {
+                self.trades[index].retain(|subscriber| *subscriber != key);
+            }
+            if only.is_none_or(|only| only == ("book", index)) {
+                for view in &mut self.views[index] {
+                    view.subscribers.retain(|subscriber| *subscriber != key);
+                }
+                self.views[index].retain(|view| !view.subscribers.is_empty());
+            }
+        }
+    }
+
+    fn snapshot(&mut self, key: ClientKey, index: usize, depth: usize, market: &Market, clients: &mut Clients) {
+        let instrument = &market.instruments()[index];
+        let Some(view) = self.views[index].iter().find(|view| view.depth == depth) else {
+            return;
+        };
+        let huge = match clients.faults.strike(Struck::Snapshot, Some(index as u16), |_| true) {
+            Some(Fault::HugeSnapshot { bytes }) => bytes,
+            _ => 0,
+        };
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        out.extend_from_slice(b"{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[{\"symbol\":");
+        push_string(&mut out, &instrument.config().symbol);
+        out.extend_from_slice(b",\"bids\":[");
+        push_levels(&mut out, instrument, &view.bids);
+        out.extend_from_slice(b"],\"asks\":[");
+        push_levels(&mut out, instrument, &view.asks);
+        let mut worst = view.asks.last().copied().unwrap_or_default();
+        while out.len() < huge {
+            worst.price.0 += instrument.config().tick.0;
+            out.push(b',');
+            push_level(&mut out, instrument, worst);
+        }
+        out.push(b']');
+        push_proof(&mut out, instrument, clients.now);
+        clients.push(key, Meta::of(MessageKind::BookSnapshot, index), &[&out]);
+        self.scratch = out;
+    }
+}
+
+impl Dialect for Kraken {
+    fn connected(&mut self, key: ClientKey, target: Target<'_>, _: &Market, clients: &mut Clients) -> Result<(), u16> {
+        clients.shutdown_message = |_, out| {
+            let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
+                        \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
+            out.extend_from_slice(data.as_bytes());
+        };
+        if target.path() != "/v2" {
+            return Err(404);
+        }
+        if self.clients.len() <= key {
+            self.clients.resize_with(key + 1, || None);
+        }
+        self.clients[key] = Some(Session {
+            opened: clients.now,
+            has_subscribed: false,
+        });
+        self.opened += 1;
+        let connection_id = 7_204_881_492_680_171_000 + self.opened;
+        let status = format!(
+            "{{\"channel\":\"status\",\"type\":\"update\",\"data\":[{{\"version\":\"2.0.10\",\"system\":\"online\",\
+             \"api_version\":\"v2\",\"connection_id\":{connection_id}}}]}}"
+        );
+        clients.push(key, Meta::new(MessageKind::Status), &[status.as_bytes()]);
+        Ok(())
+    }
+
+    fn received(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients) {
+        self.request(key, text, market, clients);
+    }
+
+    fn disconnected(&mut self, key: ClientKey) {
+        self.leave(key, None);
+        if let Some(slot) = self.clients.get_mut(key) {
+            *slot = None;
+        }
+    }
+
+    fn stepped(&mut self, index: usize, market: &Market, clients: &mut Clients) {
+        let instrument = &market.instruments()[index];
+        let step = instrument.last_step();
+        let mut out = std::mem::take(&mut self.scratch);
+        if !self.trades[index].is_empty() && !step.trades.is_empty() {
+            trades_json(&mut out, instrument, clients.now);
+            for key in &self.trades[index] {
+                clients.push(*key, Meta::of(MessageKind::Trade, index), &[&out]);
+            }
+        }
+        for view in &mut self.views[index] {
+            let touches = |change: &crate::event::LevelChange| {
+                let (levels, is_better): (_, fn(_, _) -> bool) = match change.side {
+                    Side::Bid => (&view.bids, |price, worst| price >= worst),
+                    Side::Ask => (&view.asks, |price, worst| price <= worst),
+                };
+                levels.len() < view.depth || levels.last().is_none_or(|worst| is_better(change.price, worst.price))
+            };
+            if !step.changes.iter().any(touches) {
+                continue;
+            }
+            out.clear();
+            out.extend_from_slice(b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":");
+            push_string(&mut out, &instrument.config().symbol);
+            let mut covered = None;
+            let mut has_changes = false;
+            for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
+                out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+                let levels = if side == Side::Bid {
+                    &mut view.bids
+                } else {
+                    &mut view.asks
+                };
+                has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut covered);
+                out.push(b']');
+            }
+            push_proof(&mut out, instrument, clients.now);
+            if !has_changes {
+                continue;
+            }
+            for key in &view.subscribers {
+                let meta = Meta {
+                    qty: covered.clone(),
+                    ..Meta::of(MessageKind::BookUpdate, index)
+                };
+                clients.push(*key, meta, &[&out]);
+            }
+        }
+        self.scratch = out;
+    }
+
+    fn next_deadline(&self, clients: &Clients) -> Option<UnixNanos> {
+        self.heartbeats(clients).map(|(_, due)| due).min()
+    }
+
+    fn tick(&mut self, _: &Market, clients: &mut Clients) {
+        let due: Vec<ClientKey> = self
+            .heartbeats(clients)
+            .filter(|(_, due)| *due <= clients.now)
+            .map(|(key, _)| key)
+            .collect();
+        for key in due {
+            clients.push(
+                key,
+                Meta::new(MessageKind::Heartbeat),
+                &[b"{\"channel\":\"heartbeat\"}"],
+            );
+            // A connection that a fault has silenced would be due for ever.
+            if clients.last_message(key) != Some(clients.now) {
+                if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
+                    session.has_subscribed = false;
+                }
+            }
+        }
+    }
+
+    fn rest(&mut self, target: Target<'_>, _: &Market, clients: &mut Clients) -> RestReply {
+        match target.path() {
+            "/0/public/Time" => {
+                let seconds = clients.now.0 / 1_000_000_000;
+                RestReply::json(200, format!("{{\"error\":[],\"result\":{{\"unixtime\":{seconds}}}}}"))
+            }
+            "/0/public/SystemStatus" => {
+                let mut body = b"{\"error\":[],\"result\":{\"status\":\"online\",\"timestamp\":\"".to_vec();
+                push_rfc3339(&mut body, clients.now);
+                body.extend_from_slice(b"\"}}");
+                RestReply::json(200, body)
+            }
+            _ => RestReply::json(404, "{\"error\":[\"EGeneral:Unknown method\"]}"),
+        }
+    }
+}
+
+impl Kraken {
+    /// Who gets a heartbeat, and when, unless something else is said first.
+    fn heartbeats<'a>(&'a self, clients: &'a Clients) -> impl Iterator<Item = (ClientKey, UnixNanos)> + 'a {
+        self.clients.iter().enumerate().filter_map(|(key, session)| {
+            let session = session.as_ref().filter(|session| session.has_subscribed)?;
+            let last = clients.last_message(key)?.max(session.opened);
+            Some((key, UnixNanos(last.0 + HEARTBEAT_NS)))
+        })
+    }
+}
+
+/// What is answered to a request.
+struct Answer<'a> {
+    method: &'a str,
+    result: Option<&'a str>,
+    error: &'a str,
+    symbol: Option<&'a str>,
+    req_id: Option<&'a str>,
+    now: UnixNanos,
+}
+
+impl<'a> Answer<'a> {
+    fn failure(method: &'a str, error: &'a str, now: UnixNanos, req_id: Option<&'a str>) -> Self {
+        Self {
+            method,
+            result: None,
+            error,
+            symbol: None,
+            req_id,
+            now,
+        }
+    }
+}
+
+fn answer(key: ClientKey, clients: &mut Clients, answer: &Answer<'_>) {
+    let mut body = Vec::new();
+    let kind = match answer.result {
+        Some(result) => {
+            body.extend_from_slice(b"{\"method\":");
+            push_string(&mut body, answer.method);
+            body.extend_from_slice(b",\"result\":");
+            body.extend_from_slice(result.as_bytes());
+            push_req_id(&mut body, answer.req_id);
+            body.extend_from_slice(b",\"success\":true");
+            MessageKind::Acknowledgement
+        }
+        None => {
+            body.extend_from_slice(b"{\"error\":");
+            push_string(&mut body, answer.error);
+            body.extend_from_slice(b",\"method\":");
+            push_string(&mut body, answer.method);
+            push_req_id(&mut body, answer.req_id);
+            body.extend_from_slice(b",\"success\":false");
+            if let Some(symbol) = answer.symbol {
+                body.extend_from_slice(b",\"symbol\":");
+                push_string(&mut body, symbol);
+            }
+            MessageKind::Refusal
+        }
+    };
+    push_times(&mut body, answer.now);
+    body.push(b'}');
+    clients.push(key, Meta::new(kind), &[&body]);
+}
+
+fn push_req_id(out: &mut Vec<u8>, req_id: Option<&str>) {
+    if let Some(req_id) = req_id {
+        out.extend_from_slice(b",\"req_id\":");
+        out.extend_from_slice(req_id.as_bytes());
+    }
+}
+
+fn push_times(out: &mut Vec<u8>, now: UnixNanos) {
+    for (name, time) in [("time_in", now), ("time_out", UnixNanos(now.0 + 42_000))] {
+        out.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
+        push_rfc3339(out, time);
+        out.push(b'"');
+    }
+}
+
+fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> std::ops::Range<usize> {
+    let scale = instrument.config().scale;
+    out.extend_from_slice(b"{\"price\":");
+    push_decimal(out, level.price.0, scale.price);
+    out.extend_from_slice(b",\"qty\":");
+    let start = out.len();
+    push_decimal(out, level.qty.0, scale.qty);
+    let qty = start..out.len();
+    out.push(b'}');
+    qty
+}
+
+fn push_levels(out: &mut Vec<u8>, instrument: &Instrument, levels: &[Level]) {
+    for (place, level) in levels.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        push_level(out, instrument, *level);
+    }
+}
+
+/// Appends what changed in a window and brings the window up to date: first what went, then what came or changed, each
+/// from the best on. `covered` becomes the place of a quantity that the checksum covers.
+fn update_view(
+    out: &mut Vec<u8>,
+    instrument: &Instrument,
+    side: Side,
+    depth: usize,
+    view: &mut Vec<Level>,
+    covered: &mut Option<std::ops::Range<usize>>,
+) -> bool {
+    let now: Vec<Level> = instrument.levels(side).take(depth).collect();
+    let before = |a: &Level, b: &Level| match side {
+        Side::Bid => a.price > b.price,
+        Side::Ask => a.price < b.price,
+    };
+    let mut has_changes = false;
+    let mut separate = |out: &mut Vec<u8>| {
+        if std::mem::replace(&mut has_changes, true) {
+            out.push(b',');
+        }
+    };
+    // What was pushed out by better levels is the client's to truncate.
+    let worst = now.get(depth - 1);
+    let mut at = 0;
+    for old in view.iter() {
+        while now.get(at).is_some_and(|level| before(level, old)) {
+            at += 1;
+        }
+        let is_gone = now.get(at).is_none_or(|level| level.price != old.price);
+        if is_gone && worst.is_none_or(|worst| before(old, worst)) {
+            separate(out);
+            push_level(
+                out,
+                instrument,
+                Level {
+                    price: old.price,
+                    qty: Qty(0),
+                },
+            );
+        }
+    }
+    let mut at = 0;
+    for (rank, level) in now.iter().enumerate() {
+        while view.get(at).is_some_and(|old| before(old, level)) {
+            at += 1;
+        }
+        if view.get(at) != Some(level) {
+            separate(out);
+            let qty = push_level(out, instrument, *level);
+            if rank < CHECKSUM_LEVELS && covered.is_none() {
+                *covered = Some(qty);
+            }
+        }
+    }
+    *view = now;
+    has_changes
+}
+
+/// Appends checksum and time, and closes the message.
+fn push_proof(out: &mut Vec<u8>, instrument: &Instrument, now: UnixNanos) {
+    out.extend_from_slice(b",\"checksum\":");
+    push_u64(out, u64::from(checksum(instrument)));
+    out.extend_from_slice(b",\"timestamp\":\"");
+    push_rfc3339(out, now);
+    out.extend_from_slice(b"\"}]}");
+}
+
+/// The venue's rule: ten asks, then ten bids, each from the best on; of each the price and then the quantity, without
+/// the point and without leading zeros. Without its point a fixed number of decimals is the mantissa itself.
+fn checksum(instrument: &Instrument) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut digits = itoa::Buffer::new();
+    for side in [Side::Ask, Side::Bid] {
+        for level in instrument.levels(side).take(CHECKSUM_LEVELS) {
+            hasher.update(digits.format(level.price.0).as_bytes());
+            hasher.update(digits.format(level.qty.0).as_bytes());
+        }
+    }
+    hasher.finalize()
+}
+
+fn trades_json(out: &mut Vec<u8>, instrument: &Instrument, now: UnixNanos) {
+    let scale = instrument.config().scale;
+    out.clear();
+    out.extend_from_slice(b"{\"channel\":\"trade\",\"type\":\"update\",\"data\":[");
+    for (place, trade) in instrument.last_step().trades.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"symbol\":");
+        push_string(out, &instrument.config().symbol);
+        out.extend_from_slice(match trade.aggressor {
+            Side::Bid => b",\"side\":\"buy\",\"price\":".as_slice(),
+            Side::Ask => b",\"side\":\"sell\",\"price\":".as_slice(),
+        });
+        push_decimal(out, trade.price.0, scale.price);
+        out.extend_from_slice(b",\"qty\":");
+        push_decimal(out, trade.qty.0, scale.qty);
+        out.extend_from_slice(b",\"ord_type\":\"market\",\"trade_id\":");
+        push_u64(out, trade.trade_id);
+        out.extend_from_slice(b",\"timestamp\":\"");
+        push_rfc3339(out, now);
+        out.extend_from_slice(b"\"}");
+    }
+    out.extend_from_slice(b"]}");
+}
+
+fn instruments_json(market: &Market) -> Vec<u8> {
+    let mut out = b"{\"channel\":\"instrument\",\"type\":\"snapshot\",\"data\":{\"assets\":[],\"pairs\":[".to_vec();
+    for (place, instrument) in market.instruments().iter().enumerate() {
+        let config = instrument.config();
+        if place > 0 {
+            out.push(b',');
+        }
+        let (base, quote) = config.symbol.split_once('/').unwrap_or((&config.symbol, ""));
+        out.extend_from_slice(
+            format!(
+                "{{\"symbol\":\"{}\",\"base\":\"{base}\",\"quote\":\"{quote}\",\"status\":\"online\",\"qty_precision\":{},\
+                 \"qty_increment\":",
+                config.symbol, config.scale.qty
+            )
+            .as_bytes(),
+        );
+        push_decimal(&mut out, config.lot.0, config.scale.qty);
+        out.extend_from_slice(format!(",\"price_precision\":{},\"price_increment\":", config.scale.price).as_bytes());
+        push_decimal(&mut out, config.tick.0, config.scale.price);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}}");
+    out
+}
+
+/// The depths that the venue accepts.
+const DEPTHS: [usize; 5] = [10, 25, 100, 500, 1_000];
+/// Levels of each side that the checksum covers.
+const CHECKSUM_LEVELS: usize = 10;
+/// Silence after which a heartbeat comes.
+const HEARTBEAT_NS: u64 = 1_000_000_000;

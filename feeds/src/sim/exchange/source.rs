@@ -1,0 +1,176 @@
+//! The generated market as a source: steps it at the pace of a load shape and lets the dialect tell the clients.
+
+use super::super::load::LoadShape;
+use super::super::market::{Market, MarketConfig};
+use super::{ClientKey, Clients, Dialect, DialectOptions, Exchange, RestReply, Target, dialect};
+use crate::types::{UnixNanos, VenueId};
+
+/// A generated market behind a venue's protocol.
+pub(in crate::sim) struct Generated {
+    market: Market,
+    dialect: Box<dyn Dialect>,
+    clients: Clients,
+    load: LoadShape,
+    /// The venue's time at which the load began, and the market's.
+    start: UnixNanos,
+    market_start: UnixNanos,
+    /// Messages sent, as the load shape counts them.
+    sent: f64,
+    events: u64,
+}
+
+impl Generated {
+    /// A market that has lived a while when the first client comes, at `start` by the venue's clock.
+    pub(in crate::sim) fn new(
+        venue: VenueId,
+        config: &MarketConfig,
+        options: DialectOptions,
+        load: LoadShape,
+        clients: Clients,
+        start: UnixNanos,
+    ) -> Self {
+        let mut market = Market::new(config);
+        // The dialect keeps the first books, for answers that are older than any stream.
+        let dialect = dialect(venue, &market, options);
+        for _ in 0..WARM_UP_EVENTS * market.instruments().len() {
+            market.step();
+        }
+        let market_start = market.next().map_or(config.start_time, |(time, _)| time);
+        Self {
+            market,
+            dialect,
+            clients,
+            load,
+            start,
+            market_start,
+            sent: 0.0,
+            events: 0,
+        }
+    }
+
+    pub(in crate::sim) fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// The venue's time of a time of the market.
+    fn venue_time(&self, time: UnixNanos, speed: f64) -> UnixNanos {
+        UnixNanos(self.start.0 + (time.since(self.market_start).max(0) as f64 / speed) as u64)
+    }
+
+    /// Lets the clock run to `time`, with all that falls due on the way.
+    fn run_clock(&mut self, time: UnixNanos) {
+        while let Some(due) = self.dialect.next_deadline(&self.clients).filter(|due| *due <= time) {
+            self.clients.now = self.clients.now.max(due);
+            self.dialect.tick(&self.market, &mut self.clients);
+        }
+        self.clients.now = self.clients.now.max(time);
+    }
+
+    fn step(&mut self) {
+        if let Some(index) = self.market.step() {
+            self.events += 1;
+            self.dialect.stepped(index, &self.market, &mut self.clients);
+        }
+    }
+}
+
+impl Exchange for Generated {
+    fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
+        self.run_clock(now);
+        let key = self.clients.connect();
+        let result = self
+            .dialect
+            .connected(key, Target(target), &self.market, &mut self.clients);
+        result.map(|()| key).inspect_err(|_| self.clients.disconnect(key))
+    }
+
+    fn receive(&mut self, key: ClientKey, text: &str, now: UnixNanos) {
+        self.run_clock(now);
+        self.dialect.received(key, text, &self.market, &mut self.clients);
+    }
+
+    fn disconnect(&mut self, key: ClientKey) {
+        self.dialect.disconnected(key);
+        self.clients.disconnect(key);
+    }
+
+    fn rest(&mut self, target: &str, now: UnixNanos) -> RestReply {
+        self.run_clock(now);
+        self.dialect.rest(Target(target), &self.market, &mut self.clients)
+    }
+
+    fn advance(&mut self, now: UnixNanos, is_throttled: bool) -> UnixNanos {
+        let mut next = UnixNanos(now.0 + IDLE_NS);
+        match self.load {
+            LoadShape::Natural { speed } => {
+                for _ in 0..EVENTS_PER_CALL {
+                    let Some((time, _)) = self.market.next() else { break };
+                    let due = self.venue_time(time, speed);
+                    next = due;
+                    if due > now {
+                        break;
+                    }
+                    self.run_clock(due);
+                    self.step();
+                }
+            }
+            LoadShape::Flood => {
+                self.run_clock(now);
+                if is_throttled || self.clients.is_empty() {
+                    next = UnixNanos(now.0 + THROTTLED_NS);
+                } else {
+                    for _ in 0..EVENTS_PER_CALL {
+                        self.step();
+                    }
+                    self.sent += self.clients.end_round() as f64;
+                    next = now;
+                }
+            }
+            shape => {
+                let elapsed = std::time::Duration::from_nanos(now.since(self.start).max(0) as u64);
+                let due = shape.messages_until(elapsed).unwrap_or(0.0);
+                for _ in 0..EVENTS_PER_CALL {
+                    if self.sent >= due {
+                        break;
+                    }
+                    self.run_clock(now);
+                    self.step();
+                    // A step that nobody is told of takes its time all the same.
+                    self.sent += self.clients.end_round().max(u64::from(self.clients.is_empty())) as f64;
+                }
+                next = if self.sent >= due {
+                    UnixNanos(now.0 + PACE_NS)
+                } else {
+                    now
+                };
+            }
+        }
+        // Deadlines between events: windows that end, heartbeats.
+        if next > now {
+            self.run_clock(now);
+        }
+        match self.dialect.next_deadline(&self.clients) {
+            Some(due) => next.min(due),
+            None => next,
+        }
+    }
+
+    fn clients(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+
+    fn market_events(&self) -> u64 {
+        self.events
+    }
+}
+
+/// Events of each instrument before the first client can come.
+const WARM_UP_EVENTS: usize = 500;
+/// A call to `advance` handles no more than this, so that requests are heard in between.
+const EVENTS_PER_CALL: usize = 2_000;
+/// How long a source without events sleeps.
+const IDLE_NS: u64 = 50_000_000;
+/// How often a flood looks whether it may go on.
+const THROTTLED_NS: u64 = 300_000;
+/// The grain of a counted load: fine enough for an even stream, coarse enough to fill a buffer.
+const PACE_NS: u64 = 500_000;
