@@ -1,1 +1,5 @@
 //! Reads the engine's metrics region and serves Prometheus.
+
+#![forbid(unsafe_code)]
+
+pub mod http;
