@@ -334,6 +334,8 @@ macro_rules! pin_offsets {
     };
 }
 
+pub(crate) use pin_offsets;
+
 pin_offsets!(Header, 256: magic = 0, byte_order = 8, major = 12, minor = 14, header_len = 16, crc32c = 20,
     region_len = 24, feature_incompat = 32, feature_compat = 40, schema_hash = 48, instance_id = 56, pid = 64, uid = 68,
     pid_start_ticks = 72, boot_id = 80, start_unix_ns = 96, start_boottime_ns = 104, ticks_per_s = 112,
