@@ -98,9 +98,17 @@ impl App {
         }
         if let Some(region) = &view.region {
             let info = &region.info;
+            let known = |text: &str| {
+                if text.is_empty() {
+                    "unknown".to_owned()
+                } else {
+                    text.to_owned()
+                }
+            };
+            let (version, revision) = (known(&info.version), known(&info.revision));
             let engine = format!(
-                "{} {} ({}), pid {}",
-                info.service, info.version, info.revision, info.pid
+                "{}, version {version}, revision {revision}, process {}",
+                info.service, info.pid
             );
             rows.push_str(&format!("<dt>Build</dt><dd>{}</dd>\n", escape(&engine)));
             rows.push_str(&format!("<dt>Region</dt><dd>{}</dd>\n", escape(&region.file)));

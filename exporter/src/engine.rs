@@ -103,13 +103,13 @@ const OWN_NAMES: [&str; 21] = [
     "hft_engine_state",
     "hft_exporter_build_info",
     "hft_heartbeat_timestamp_seconds",
-    "hft_histogram_clipped_total",
     "hft_process_cpu_seconds_total",
     "hft_process_open_fds",
     "hft_process_resident_memory_bytes",
     "hft_process_start_time_seconds",
     "hft_process_threads",
     "hft_process_virtual_memory_bytes",
+    "hft_region_clipped_values_total",
     "hft_region_files",
     "hft_region_info",
     "hft_region_registrations_dropped_total",
@@ -266,10 +266,10 @@ fn add_series(families: &mut Families, snapshot: &Snapshot) -> BTreeMap<Refusal,
     for (name, count) in clipped {
         let help = "Values above a histogram's range, which count as its end.";
         families.add(
-            "hft_histogram_clipped_total",
+            "hft_region_clipped_values_total",
             Type::Counter,
             help,
-            &[("histogram", name)],
+            &[("metric", name)],
             count as f64,
         );
     }
@@ -286,18 +286,19 @@ fn add_one(families: &mut Families, series: &Series) -> Result<(), Refusal> {
         return Err(Refusal::NameTaken);
     }
     let labels: Vec<(&str, &str)> = meta.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let (kind, raw) = match &series.value {
+    let (kind, value) = match &series.value {
         Value::Histogram(histogram) => {
             return families.try_add_histogram(name, &meta.help, &labels, classic(meta, histogram));
         }
-        Value::Counter(total) => (Type::Counter, *total as f64),
+        Value::Counter(total) => (Type::Counter, meta.to_base(*total as f64)),
         // From here on gauges: those whose source is gone, and those that are not known, have nothing to show.
         _ if series.retired => return Ok(()),
         Value::Timestamp(0) => return Ok(()),
         Value::GaugeF64(value) if value.is_nan() => return Ok(()),
-        value => (Type::Gauge, value.as_f64().unwrap_or(1.0)),
+        Value::Timestamp(unix_ns) if meta.scale == -9 => (Type::Gauge, seconds(*unix_ns)),
+        value => (Type::Gauge, meta.to_base(value.as_f64().unwrap_or(1.0))),
     };
-    families.try_add(name, kind, &help_of(meta), &labels, meta.to_base(raw))
+    families.try_add(name, kind, &help_of(meta), &labels, value)
 }
 
 /// The help, for a state with what its numbers mean.
@@ -332,7 +333,8 @@ fn classic(meta: &SeriesMeta, histogram: &HistogramSnapshot) -> Histogram {
 }
 
 fn seconds(unix_ns: u64) -> f64 {
-    unix_ns as f64 / 1e9
+    // In two parts: as one double, nanoseconds since 1970 would be rounded to 256 of them first.
+    (unix_ns / 1_000_000_000) as f64 + (unix_ns % 1_000_000_000) as f64 / 1e9
 }
 
 #[cfg(test)]

@@ -140,17 +140,19 @@ impl Source {
         if let Some((view, pass)) = inner.last.as_ref().and_then(|last| last.since(asked)) {
             return (view, Some(pass));
         }
-        if let Some(last) = &inner.last {
+        if let Some(turn) = inner.next_turn {
             // Others who ask meanwhile wait for the lock, and then share the pass that is taken here.
-            std::thread::sleep((last.began + PASS_INTERVAL).saturating_duration_since(Instant::now()));
+            std::thread::sleep(turn.saturating_duration_since(Instant::now()));
         }
-        inner.scrape(&self.dir, Instant::now)
+        let (view, pass) = inner.scrape(&self.dir, Instant::now);
+        inner.next_turn = pass.is_some().then(|| Instant::now() + PASS_INTERVAL);
+        (view, pass)
     }
 
     /// To be called about once a second, so that a stall is seen when it has lasted [`STALL_AFTER`] and not only between
-    /// two scrapes that may be a minute apart.
+    /// two scrapes that may be a minute apart. Takes no scrape's turn.
     pub fn watch(&self) {
-        self.scrape();
+        self.inner().scrape(&self.dir, Instant::now);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -163,6 +165,8 @@ impl Source {
 struct Inner {
     open: Option<Open>,
     last: Option<Last>,
+    /// When the next scrape may take a pass.
+    next_turn: Option<Instant>,
 }
 
 /// The last pass.

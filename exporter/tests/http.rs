@@ -1,4 +1,5 @@
 //! The exporter as an HTTP server: what it answers, refuses and outlives.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
 mod common;
 

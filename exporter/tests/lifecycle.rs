@@ -1,4 +1,5 @@
 //! Engines that start, end, crash, hang and break, seen by an exporter that stays.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
 
 mod common;
 

@@ -111,7 +111,7 @@ fn values_above_a_histograms_range_are_in_its_open_bucket_and_counted_as_clipped
         "hft_tiny_seconds_bucket{le=\"1e-07\"} 1",
         "hft_tiny_seconds_bucket{le=\"+Inf\"} 2",
         "hft_tiny_seconds_count 2",
-        "hft_histogram_clipped_total{histogram=\"hft_tiny_seconds\"} 1",
+        "hft_region_clipped_values_total{metric=\"hft_tiny_seconds\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is missing in {text}");
     }

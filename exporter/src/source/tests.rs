@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use quantumflow_region::{RegionOptions, RegionWriter, catalogue};
 
@@ -161,25 +163,27 @@ fn scrapes_that_wait_together_share_a_pass_and_get_no_older_values() {
     let updates = region.shared_counter(&catalogue::LOG_EVENTS_DROPPED, &[]).unwrap();
     let source = Source::new(dir.path());
     source.scrape();
-    let started = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                updates.inc();
-                let written = updates.get();
-                let (_, pass) = source.scrape();
-                let snapshot = pass.unwrap().snapshot;
-                let series = snapshot.find("hft_log_events_dropped_total", &[]).unwrap();
-                assert!(series.value.as_f64().unwrap() >= written as f64);
-            });
-        }
+    let began = Instant::now();
+    let together = std::sync::Barrier::new(8);
+    let scrape = || {
+        together.wait();
+        updates.inc();
+        let written = updates.get();
+        let (_, pass) = source.scrape();
+        let snapshot = pass.unwrap().snapshot;
+        let series = snapshot.find("hft_log_events_dropped_total", &[]).unwrap();
+        assert!(series.value.as_f64().unwrap() >= written as f64);
+        snapshot
+    };
+    let snapshots: Vec<Arc<Snapshot>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(scrape)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    let passes: HashSet<_> = snapshots.iter().map(Arc::as_ptr).collect();
     assert!(
-        started.elapsed() >= PASS_INTERVAL * 9 / 10,
+        began.elapsed() >= PASS_INTERVAL * 9 / 10,
         "the first of them waited for its turn"
     );
-    assert!(
-        started.elapsed() < PASS_INTERVAL * 7,
-        "they did not all wait for one of their own"
-    );
+    // One, unless the machine is so busy that some come late.
+    assert!(passes.len() < 8, "some shared a pass");
 }
