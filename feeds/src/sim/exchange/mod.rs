@@ -14,7 +14,7 @@ mod tests;
 use crate::types::{UnixNanos, VenueId};
 
 pub(super) use binance::Binance;
-pub(super) use clients::{Batch, ClientKey, Clients, End, Meta};
+pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
 pub(super) use kraken::Kraken;
 pub(super) use source::Generated;
 
