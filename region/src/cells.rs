@@ -3,6 +3,14 @@
 //! A handle can be sent to another thread but neither shared nor copied, which is what makes a load and a store enough
 //! where several writers would need a locked instruction. It keeps the mapping alive, so it can outlive its region.
 //!
+//! ```compile_fail
+//! # use quantumflow_region::Counter;
+//! let counter = Counter::detached();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| counter.inc()); // a `&Counter` may not cross threads
+//! });
+//! ```
+//!
 //! A series that found no room gets a detached handle: it counts into memory that nobody reads, so that the code which
 //! counts needs no branch for the case.
 
@@ -191,6 +199,11 @@ pub struct Histogram {
 
 impl Histogram {
     pub(crate) fn new(handle: Handle, shape: Shape) -> Self {
+        // What `record` relies on.
+        assert!(
+            handle.words.len() >= histogram::BUCKETS + shape.bucket_count(),
+            "the block is too small"
+        );
         Self { handle, shape }
     }
 
@@ -202,7 +215,10 @@ impl Histogram {
     /// Records one value. One above the range counts as the range's end, and as clipped.
     #[inline(always)]
     pub fn record(&self, value: u64) {
-        histogram::record(&self.handle.words, self.shape, value);
+        // SAFETY: `histogram::record` touches the header's words and that of the bucket of a value not above the range,
+        // whose index is less than `bucket_count` (tested for all shapes); `new` checked that the block has them.
+        let words = unsafe { self.handle.words.unchecked() };
+        histogram::record(&words, self.shape, value);
     }
 
     /// How many values were recorded.

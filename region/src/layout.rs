@@ -263,10 +263,10 @@ pub mod writer_block {
 /// How a histogram's values map to its buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Each doubling has `2^precision` buckets: 7 is HdrHistogram's two significant digits, 10 its three.
-    pub precision: u8,
-    /// Values up to `2^max_pow - 1` are told apart.
-    pub max_pow: u8,
+    /// 1 to 12, and less than `max_pow`: nobody can make another, and the indices computed from it rely on that.
+    pub(crate) precision: u8,
+    /// Up to 63.
+    pub(crate) max_pow: u8,
 }
 
 impl Shape {
@@ -281,12 +281,23 @@ impl Shape {
         max_pow: 20,
     };
 
-    /// A shape that readers accept; `None` outside their limits.
+    /// Each doubling has `2^precision` buckets: 7 is HdrHistogram's two significant digits, 10 its three. Values up to
+    /// `2^max_pow - 1` are told apart. `None` unless `1 <= precision <= 12` and `precision < max_pow <= 63`.
     pub const fn new(precision: u8, max_pow: u8) -> Option<Self> {
         if precision == 0 || precision > 12 || max_pow <= precision || max_pow > 63 {
             return None;
         }
         Some(Self { precision, max_pow })
+    }
+
+    /// Each doubling has two to the power of this many buckets.
+    pub const fn precision(self) -> u8 {
+        self.precision
+    }
+
+    /// Values below two to the power of this are told apart.
+    pub const fn max_pow(self) -> u8 {
+        self.max_pow
     }
 
     /// Bytes of the block in HIST.

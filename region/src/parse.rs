@@ -385,6 +385,9 @@ fn check_sections(sections: &Sections) -> Result<(), FormatError> {
     check("WRITER count", writer.count, writer.count <= limit::WRITERS as usize)
 }
 
+/// Labels and their values.
+pub(crate) type Labels = Vec<(Arc<str>, Arc<str>)>;
+
 /// What a series is: everything that the file says of it but its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesMeta {
@@ -547,13 +550,13 @@ impl Texts<'_> {
         }))
     }
 
-    fn labels_of(&mut self, d: &Descriptor) -> Result<Vec<(Arc<str>, Arc<str>)>, &'static str> {
+    fn labels_of(&mut self, d: &Descriptor) -> Result<Labels, &'static str> {
         let count = usize::from(d.label_count);
         if count > limit::LABELS {
             return Err("it has too many labels");
         }
         let stride = self.sections.labels.stride;
-        let mut labels: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(count);
+        let mut labels: Labels = Vec::with_capacity(count);
         for index in d.labels_index as usize..d.labels_index as usize + count {
             let outside = "its labels lie outside LABELS";
             let start = index.checked_mul(stride).ok_or(outside)?;

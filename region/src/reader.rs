@@ -20,7 +20,7 @@ use crate::layout::{Descriptor, PAGE, limit, live, writer_block};
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
 use crate::metric::{Agg, Kind};
-use crate::parse::{self, FormatError, Interned, RegionInfo, Sections, SeriesMeta, Span, Texts, is_retired};
+use crate::parse::{self, FormatError, Interned, Labels, RegionInfo, Sections, SeriesMeta, Span, Texts, is_retired};
 use crate::snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
 use crate::sync::{Words, fence_acquire};
 use crate::writer::RegionWriter;
@@ -93,7 +93,7 @@ struct Index {
 }
 
 /// Name, labels, and the thread where threads are kept apart.
-type Identity = (Arc<str>, Vec<(Arc<str>, Arc<str>)>, Option<usize>);
+type Identity = (Arc<str>, Labels, Option<usize>);
 
 struct Group {
     meta: Arc<SeriesMeta>,

@@ -248,7 +248,7 @@ impl SignalWriter {
     pub fn publish(&mut self, signal: &Signal) -> u64 {
         let sequence = self.next;
         let first = (sequence & self.mask) as usize * SIGNAL_WORDS;
-        write_slot(&self.slots, first, sequence, bytemuck::cast_ref(signal));
+        write_slot::<SIGNAL_WORDS>(&self.slots, first, sequence, bytemuck::cast_ref(signal));
         self.next = sequence.wrapping_add(1);
         // Release: pairs with the acquire fence after a reader's load of the cursor.
         self.live.store_release(ring_live::CURSOR, self.next);
@@ -294,10 +294,6 @@ impl std::fmt::Debug for SignalWriter {
 
 /// What a reader finds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a signal is copied out anyway, a box would allocate"
-)]
 pub enum Poll {
     /// The next signal.
     Signal(Signal),
@@ -430,7 +426,7 @@ impl SignalReader {
     #[expect(clippy::should_implement_trait, reason = "an empty ring is not the end of it")]
     pub fn next(&mut self) -> Poll {
         let first = (self.next & self.mask) as usize * self.slot_words;
-        match read_slot(&self.slots, first, self.next) {
+        match read_slot::<SIGNAL_WORDS>(&self.slots, first, self.next) {
             Slot::NotYet => Poll::Empty,
             Slot::Whole(mut words) => {
                 words[0] = self.next;
@@ -560,7 +556,7 @@ impl Table {
 
 /// Writes signal `sequence` into the slot whose first word is `first`.
 #[inline(always)]
-fn write_slot(words: &impl Words, first: usize, sequence: u64, signal: &[u64; SIGNAL_WORDS]) {
+fn write_slot<const N: usize>(words: &impl Words, first: usize, sequence: u64, signal: &[u64; N]) {
     let done = sequence.wrapping_mul(2).wrapping_add(2);
     words.store(first, done - 1);
     // Release: pairs with the acquire fence before a reader's second look at the stamp. Whoever has seen a word of this
@@ -574,10 +570,10 @@ fn write_slot(words: &impl Words, first: usize, sequence: u64, signal: &[u64; SI
 }
 
 /// What was found where signal `sequence` lies or will lie.
-enum Slot {
+enum Slot<const N: usize> {
     NotYet,
     /// All words of one signal; the first is its stamp.
-    Whole([u64; SIGNAL_WORDS]),
+    Whole([u64; N]),
     /// A later signal has taken the slot. At least this many had been published by then.
     Overwritten {
         published_least: u64,
@@ -585,7 +581,7 @@ enum Slot {
 }
 
 #[inline(always)]
-fn read_slot(words: &impl Words, first: usize, sequence: u64) -> Slot {
+fn read_slot<const N: usize>(words: &impl Words, first: usize, sequence: u64) -> Slot<N> {
     let whole = sequence.wrapping_mul(2).wrapping_add(2);
     let before = words.load(first);
     if before < whole {
@@ -593,7 +589,7 @@ fn read_slot(words: &impl Words, first: usize, sequence: u64) -> Slot {
     }
     if before == whole {
         fence_acquire();
-        let mut copy = [0; SIGNAL_WORDS];
+        let mut copy = [0; N];
         for (i, word) in copy.iter_mut().enumerate().skip(1) {
             *word = words.load(first + i);
         }
@@ -770,4 +766,31 @@ fn check_header(page: &[u8], file_len: usize) -> Result<RingHeader, FormatError>
         inside(head.slots_off, head.slot_stride, head.slot_count),
     )?;
     Ok(head)
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use crate::sync::model::Cells;
+
+    /// One slot that two signals take in turn, against a reader that wants the first: whole, or not at all.
+    #[test]
+    fn a_signal_that_is_handed_out_is_whole() {
+        loom::model(|| {
+            let slot = Cells::new(3);
+            let writer = slot.clone();
+            let thread = loom::thread::spawn(move || {
+                write_slot(&writer, 0, 0, &[0, 10, 11]);
+                write_slot(&writer, 0, 1, &[0, 20, 21]);
+            });
+            match read_slot::<3>(&slot, 0, 0) {
+                Slot::Whole(words) => assert_eq!(words[1..], [10, 11]),
+                Slot::Overwritten { published_least } => assert!((1..=2).contains(&published_least)),
+                Slot::NotYet => {}
+            }
+            thread.join().unwrap();
+            assert!(matches!(read_slot::<3>(&slot, 0, 1), Slot::Whole([_, 20, 21])));
+            assert!(matches!(read_slot::<3>(&slot, 0, 2), Slot::NotYet));
+        });
+    }
 }

@@ -42,3 +42,37 @@ pub(crate) fn fence_acquire() {
 pub(crate) fn fence_release() {
     fence(Ordering::Release);
 }
+
+/// Words for the model checker. Run the models with
+/// `RUSTFLAGS="--cfg loom" cargo test -p quantumflow-region --release --lib model`.
+#[cfg(all(test, loom))]
+pub(crate) mod model {
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU64, Ordering};
+
+    use super::Words;
+
+    /// A block of the model checker's atomics.
+    #[derive(Clone)]
+    pub(crate) struct Cells(Arc<Vec<AtomicU64>>);
+
+    impl Cells {
+        pub(crate) fn new(words: usize) -> Self {
+            Self(Arc::new((0..words).map(|_| AtomicU64::new(0)).collect()))
+        }
+    }
+
+    impl Words for Cells {
+        fn load(&self, index: usize) -> u64 {
+            self.0[index].load(Ordering::Relaxed)
+        }
+
+        fn store(&self, index: usize, value: u64) {
+            self.0[index].store(value, Ordering::Relaxed);
+        }
+
+        fn store_release(&self, index: usize, value: u64) {
+            self.0[index].store(value, Ordering::Release);
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Skipped, with a message, where there is no compiler or no Python 3.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::io::{BufRead as _, BufReader};

@@ -1,5 +1,7 @@
 //! Histograms against the reference implementation, and what a reader may conclude while the writer goes on.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,7 @@
 //! Bytes that no writer wrote: every one of them gives a typed error or a sound reading, never a panic, never gigabytes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::fs;

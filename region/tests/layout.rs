@@ -3,6 +3,8 @@
 //! The golden files list the sixteen-byte rows that are not zero, as `offset: hex`. They are written anew with
 //! `UPDATE_GOLDEN=1`, which is right only before a release; afterwards a new minor version gets files of its own.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::fmt::Write as _;
@@ -21,10 +23,7 @@ static LEVEL: Metric = Metric::gauge_i64("hft_b_seconds")
     .help("A gauge.");
 static PRICE: Metric = Metric::gauge_f64("hft_c").unit(Unit::Price, 0).help("A price.");
 static STATE: Metric = Metric::state("hft_d", &["low", "high"]).help("A state.");
-static SHAPE: Shape = Shape {
-    precision: 3,
-    max_pow: 12,
-};
+const SHAPE: Shape = Shape::new(3, 12).unwrap();
 static DIST: Metric = Metric::histogram("hft_e_seconds", SHAPE)
     .unit(Unit::Seconds, -9)
     .help("A distribution.");

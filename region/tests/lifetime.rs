@@ -1,5 +1,7 @@
 //! From creation to post-mortem: what a reader finds at every point of an engine's life and death.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::fs;

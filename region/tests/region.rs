@@ -1,5 +1,7 @@
 //! A region from both sides: what is written is read, in a file and in private memory.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use common::{options, shm};

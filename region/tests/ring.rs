@@ -1,5 +1,7 @@
 //! The signal ring: whole signals only, and an exact count of what was missed.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,10 @@
 //! What the tests of this crate share.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its part"
+)]
 
 use quantumflow_region::{RegionOptions, RingOptions, Signal};
 
