@@ -28,11 +28,13 @@ mod index;
 mod reader;
 mod replay;
 mod tap;
+mod text;
 mod writer;
 
 pub use reader::{CaptureReader, Record, TruncatedTail};
 pub use replay::{RealTime, ReplaySummary, replay, unpaced};
 pub use tap::{CaptureDrain, CaptureTap, TapKind, capture_tap};
+pub use text::CaptureText;
 pub use writer::{CaptureOptions, CaptureWriter};
 
 use std::io;

@@ -22,6 +22,8 @@ pub enum TapKind {
     Close = 3,
     /// Records were lost; the bytes are their number, little-endian.
     Dropped = 4,
+    /// A REST snapshot was received; the bytes are its symbol, a line break, and the body.
+    Snapshot = 5,
 }
 
 /// Makes both ends: `chunk_count` chunks of `chunk_bytes` each go around between them, and one more is being filled.
@@ -74,12 +76,17 @@ impl CaptureTap {
     pub fn record(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) -> bool {
         if self.untold > 0 {
             let mark = self.untold.to_le_bytes();
-            if !self.put(TapKind::Dropped, time, &mark) {
+            if !self.put(TapKind::Dropped, time, [&mark]) {
                 return self.drop_record();
             }
             self.untold = 0;
         }
-        self.put(kind, time, bytes) || self.drop_record()
+        self.put(kind, time, [bytes]) || self.drop_record()
+    }
+
+    /// Copies a REST snapshot; false if it was dropped.
+    pub fn record_snapshot(&mut self, time: UnixNanos, symbol: &str, body: &[u8]) -> bool {
+        self.put(TapKind::Snapshot, time, [symbol.as_bytes(), b"\n", body]) || self.drop_record()
     }
 
     /// Hands over what has been copied. To be called now and then, so that a quiet feed reaches the disk too.
@@ -95,8 +102,9 @@ impl CaptureTap {
     }
 
     #[inline]
-    fn put(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) -> bool {
-        let needed = HEAD_BYTES + bytes.len();
+    fn put<const N: usize>(&mut self, kind: TapKind, time: UnixNanos, parts: [&[u8]; N]) -> bool {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let needed = HEAD_BYTES + len;
         if self.filling.len() + needed > self.chunk_bytes && (needed > self.chunk_bytes || !self.hand_over()) {
             return false;
         }
@@ -104,9 +112,9 @@ impl CaptureTap {
         head[..8].copy_from_slice(&time.0.to_le_bytes());
         head[8] = kind as u8;
         // Fits: a chunk is no larger than memory, and a record no larger than a chunk.
-        head[9..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+        head[9..].copy_from_slice(&(len as u32).to_le_bytes());
         self.filling.extend_from_slice(&head);
-        self.filling.extend_from_slice(bytes);
+        parts.iter().for_each(|part| self.filling.extend_from_slice(part));
         true
     }
 
@@ -171,6 +179,11 @@ fn write_chunk(mut chunk: &[u8], writer: &mut CaptureWriter) -> Result<u64, Capt
             kind if kind == TapKind::Sent as u8 => writer.sent(time, bytes)?,
             kind if kind == TapKind::Open as u8 => writer.opened(time, bytes)?,
             kind if kind == TapKind::Close as u8 => writer.closed(time, bytes)?,
+            kind if kind == TapKind::Snapshot as u8 => {
+                let symbol_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+                let symbol = str::from_utf8(&bytes[..symbol_end]).unwrap_or_default();
+                writer.snapshot(time, symbol, bytes.get(symbol_end + 1..).unwrap_or_default())?;
+            }
             _ => writer.dropped(time, bytes.first_chunk().map_or(0, |count| u64::from_le_bytes(*count)))?,
         }
         chunk = rest;
