@@ -5,7 +5,7 @@
 
 use crate::book::Book;
 use crate::clock::Ticks;
-use crate::types::{Instrument, Price, Qty, Quality, Side, SymbolId, UnixNanos};
+use crate::types::{Instrument, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos};
 
 /// When one frame passed the stages up to the book. Measured, so never an input to a feature.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +74,9 @@ pub struct Trade<'a> {
 }
 
 /// The venue's own word about the top of a book, compared with ours where both speak of the same update id.
+///
+/// A venue may publish the top before the diff that leads to it. Such a top is told twice: when it comes, with `agrees`
+/// `None`, and once more, behind [`Sink::on_book`], when the book has reached its update id.
 #[derive(Clone, Copy, Debug)]
 pub struct TopOfBook<'a> {
     /// Of which instrument.
@@ -116,6 +119,19 @@ pub enum FeedEvent {
         /// The id of the first state that is shown.
         update_id: u64,
     },
+    /// A subscription was asked for, perhaps even accepted, and nothing has come since.
+    SubscriptionMute {
+        /// Which instrument.
+        symbol: SymbolId,
+    },
+    /// A number came that the scale of the instrument could not hold: all its mantissas have more decimals from here
+    /// on, and the next book update replaces the whole book.
+    Rescaled {
+        /// Which instrument.
+        symbol: SymbolId,
+        /// Its scale from here on.
+        scale: Scale,
+    },
     /// A REST snapshot was older than the stream's first kept update, truncated or malformed, and is asked for again.
     SnapshotRejected {
         /// Whose snapshot.
@@ -152,7 +168,7 @@ pub enum FeedEvent {
 /// Why a book stopped being shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResyncReason {
-    /// The first snapshot of a connection is awaited.
+    /// The first snapshot of a connection or of a subscription is awaited.
     Start,
     /// The venue skipped update ids.
     SequenceGap {
@@ -170,6 +186,11 @@ pub enum ResyncReason {
     },
     /// Best bid at or above best ask after an update.
     Crossed,
+    /// The venue's own word about the top of the book contradicts ours at the same update id.
+    TopDisagrees {
+        /// The id that both speak of.
+        update_id: u64,
+    },
     /// An update of this book could not be understood.
     Malformed,
     /// The connection ended.

@@ -1,4 +1,159 @@
 //! What each venue sends and the rule by which its book stays right.
 //!
 //! A [`Session`] is one connection's worth of a venue: it is given frames, REST bodies and the time, calls the
-//! [`Sink`](crate::Sink), and leaves what it wants done in the [`Outbox`]. It never touches a socket.
+//! [`Sink`], and leaves what it wants done in the [`Outbox`]. It never touches a socket.
+//!
+//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`]); every other frame through
+//! `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
+//! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
+//!
+//! # Order
+//!
+//! What the sink is told of one symbol is a function of that symbol's messages in the order of the stream, and of the
+//! snapshot's content; when the snapshot arrived changes nothing. Calls for different symbols may interleave in another
+//! way when their snapshots come at other moments.
+
+mod backlog;
+pub mod binance;
+mod budget;
+
+mod config;
+mod json;
+pub mod kraken;
+pub mod message;
+mod outbox;
+mod symbols;
+mod time;
+
+pub use config::{SessionConfig, SessionConfigError};
+pub use outbox::{Outbox, ReconnectReason, SnapshotRequest};
+
+use crate::Sink;
+use crate::book::Book;
+use crate::clock::Clock;
+use crate::event::{SnapshotFault, Stamps};
+use crate::types::{Instrument, Quality, SymbolId, UnixNanos, VenueId};
+
+/// One connection's worth of one venue, without the connection.
+///
+/// Every method is given the time; frames are given whole, as text that was proven to be UTF-8. The caller empties the
+/// [`Outbox`] after each call. All memory is reserved at the start; after the first messages nothing is allocated.
+pub struct Session(Dialect);
+
+enum Dialect {
+    Binance(binance::BinanceSession),
+    Kraken(kraken::KrakenSession),
+}
+
+macro_rules! each {
+    ($session:expr, $dialect:ident => $call:expr) => {
+        match $session {
+            Dialect::Binance($dialect) => $call,
+            Dialect::Kraken($dialect) => $call,
+        }
+    };
+}
+
+impl Session {
+    /// A session that waits to be opened.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn new(config: &SessionConfig) -> Result<Self, SessionConfigError> {
+        let spellings = config.check()?;
+        Ok(Self(match config.venue {
+            VenueId::BinanceSpot => Dialect::Binance(binance::BinanceSession::new(config, spellings)),
+            VenueId::KrakenV2 => Dialect::Kraken(kraken::KrakenSession::new(config, spellings)),
+        }))
+    }
+
+    /// Which venue it speaks.
+    pub fn venue(&self) -> VenueId {
+        match self.0 {
+            Dialect::Binance(_) => VenueId::BinanceSpot,
+            Dialect::Kraken(_) => VenueId::KrakenV2,
+        }
+    }
+
+    /// The instruments, each at the index of its [`SymbolId`]. Their scales are settled by their first snapshots.
+    pub fn instruments(&self) -> &[Instrument] {
+        each!(&self.0, dialect => dialect.instruments())
+    }
+
+    /// The book of a symbol while it may be shown.
+    pub fn book(&self, symbol: SymbolId) -> Option<&Book> {
+        each!(&self.0, dialect => dialect.book(symbol))
+    }
+
+    /// How far the book of a symbol can be trusted at this moment; [`Quality::Resyncing`] also for a symbol that the
+    /// session does not have. [`Quality::Stale`] is found by [`on_timer`](Self::on_timer).
+    pub fn quality(&self, symbol: SymbolId) -> Quality {
+        each!(&self.0, dialect => dialect.quality(symbol))
+    }
+
+    /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
+    /// on Kraken [`on_open`](Self::on_open) leaves the subscriptions in the outbox, one message per channel.
+    pub fn websocket_path(&self) -> &str {
+        each!(&self.0, dialect => dialect.websocket_path())
+    }
+
+    /// The path and query of the REST snapshot of a symbol; `None` where the venue sends snapshots in its stream.
+    pub fn rest_path(&self, symbol: SymbolId) -> Option<&str> {
+        each!(&self.0, dialect => dialect.rest_path(symbol))
+    }
+
+    /// The connection is open: every book waits for its snapshot.
+    pub fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
+        each!(&mut self.0, dialect => dialect.on_open(now, sink, out));
+    }
+
+    /// One text frame. `stamps.receive_time` is the time; `parsed` and `booked` are set here.
+    #[inline]
+    pub fn on_frame<S: Sink, C: Clock>(
+        &mut self,
+        frame: &[u8],
+        stamps: &mut Stamps,
+        clock: C,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        each!(&mut self.0, dialect => dialect.on_frame(frame, stamps, clock, sink, out));
+    }
+
+    /// The answer to a [`SnapshotRequest`]: the body of the reply, or why there is none. What the symbol's messages
+    /// said since is told to the sink now, with these `stamps`.
+    pub fn on_snapshot<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&[u8], SnapshotFault>,
+        stamps: &mut Stamps,
+        clock: C,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        each!(&mut self.0, dialect => dialect.on_snapshot(symbol, reply, stamps, clock, sink, out));
+    }
+
+    /// Time has passed: deadlines, pings, staleness. To be called a few times per second; a replay need not.
+    pub fn on_timer<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
+        each!(&mut self.0, dialect => dialect.on_timer(now, sink, out));
+    }
+
+    /// The connection is gone: no book is shown any more.
+    pub fn on_close<S: Sink>(&mut self, sink: &mut S) {
+        each!(&mut self.0, dialect => dialect.on_close(sink));
+    }
+
+    /// The first symbol whose REST snapshot would be used if it came now.
+    pub fn awaits_snapshot(&self) -> Option<SymbolId> {
+        each!(&self.0, dialect => dialect.awaits_snapshot())
+    }
+}
+
+/// `time` later than `from` by a [`Duration`](std::time::Duration), without an overflow.
+fn after(from: UnixNanos, wait: std::time::Duration) -> UnixNanos {
+    UnixNanos(
+        from.0
+            .saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)),
+    )
+}

@@ -1,0 +1,95 @@
+//! Raw frames of one symbol that wait for its snapshot: one allocation, made once, with a ceiling.
+
+/// A first-in first-out queue of frames in one buffer, each behind its length.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    bytes: Vec<u8>,
+    /// Where the oldest frame starts; everything before it has been taken.
+    head: usize,
+    limit_bytes: usize,
+}
+
+impl Backlog {
+    /// Room for `limit_bytes` of frames and their lengths, reserved now.
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(limit_bytes),
+            head: 0,
+            limit_bytes,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == self.bytes.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.head = 0;
+    }
+
+    /// Keeps a copy of `frame`; false where the ceiling does not allow it.
+    pub(crate) fn push(&mut self, frame: &[u8]) -> bool {
+        let needed = LENGTH_BYTES + frame.len();
+        if self.bytes.len() + needed > self.limit_bytes {
+            self.bytes.drain(..self.head);
+            self.head = 0;
+        }
+        let Ok(len) = u32::try_from(frame.len()) else {
+            return false;
+        };
+        if self.bytes.len() + needed > self.limit_bytes {
+            return false;
+        }
+        self.bytes.extend_from_slice(&len.to_le_bytes());
+        self.bytes.extend_from_slice(frame);
+        true
+    }
+
+    /// The oldest frame.
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        let (len, rest) = self.bytes.get(self.head..)?.split_first_chunk::<LENGTH_BYTES>()?;
+        rest.get(..u32::from_le_bytes(*len) as usize)
+    }
+
+    /// Drops the oldest frame.
+    pub(crate) fn pop(&mut self) {
+        if let Some(frame) = self.first() {
+            self.head += LENGTH_BYTES + frame.len();
+        }
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+}
+
+const LENGTH_BYTES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    #[test]
+    fn keeps_order_up_to_its_ceiling() {
+        let mut backlog = Backlog::new(64);
+        let mut judge = VecDeque::new();
+        let mut held = 0;
+        for step in 0_usize..500 {
+            let frame = vec![step as u8; step * 7 % 23];
+            let fits = held + 4 + frame.len() <= 64;
+            assert_eq!(backlog.push(&frame), fits, "step {step}");
+            if fits {
+                held += 4 + frame.len();
+                judge.push_back(frame);
+            }
+            if step % 3 != 0 {
+                assert_eq!(backlog.first(), judge.front().map(|frame| &frame[..]), "step {step}");
+                backlog.pop();
+                held -= judge.pop_front().map_or(0, |frame| 4 + frame.len());
+            }
+            assert_eq!(backlog.is_empty(), judge.is_empty());
+            assert_eq!(backlog.bytes.capacity(), 64, "never grows");
+        }
+    }
+}

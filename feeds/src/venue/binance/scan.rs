@@ -1,0 +1,234 @@
+//! The scanner of Binance's hot shapes: diff, trade and best bid/ask, with and without the stream's wrapper.
+//!
+//! It reads exactly the bytes that the venue sends: this order of keys, no spaces, no escapes. Anything else is `None`,
+//! whatever the reason, and the frame goes to the slow road, which alone decides what is malformed. So the scanner can
+//! be wrong in one way only, by accepting a frame with another meaning, and the tests hold it against that road.
+
+use crate::decimal::scan_u64;
+use crate::event::LevelChange;
+use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
+use crate::venue::message::{Print, Scalers, literal};
+use crate::venue::symbols::SymbolTable;
+
+use super::parse::{Diff, Message, Ticker};
+
+/// The part of a frame up to its numbers: enough to know whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) symbol: SymbolId,
+    kind: Kind,
+    /// Whether the payload lies in `{"stream":…,"data":…}`.
+    wrapped: bool,
+    /// Where the rest starts.
+    at: usize,
+}
+
+impl Head {
+    /// Whether the frame is a diff: the kind that a snapshot is spliced into.
+    pub(super) fn is_diff(&self) -> bool {
+        matches!(self.kind, Kind::Diff { .. })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Diff { event_time_ms: u64 },
+    Trade,
+    Ticker { update_id: u64 },
+}
+
+/// Reads up to the symbol. `upper` and `lower` hold the same symbols, as in payloads and as in stream names.
+#[inline]
+pub(super) fn head(frame: &[u8], upper: &SymbolTable, lower: &SymbolTable, likely: SymbolId) -> Option<Head> {
+    let Some(stream) = literal(frame, 0, b"{\"stream\":\"") else {
+        // Raw: the payload alone. The first key tells the kinds apart.
+        return payload(frame, 0, None, upper, likely);
+    };
+    let (symbol, len) = lower.scan(&frame[stream..], b'@', likely)?;
+    let name = stream + len + 1;
+    let (at, named) = match frame.get(name)? {
+        b'd' => match literal(frame, name, b"depth@100ms\",\"data\":") {
+            Some(at) => (at, Named::Depth),
+            None => (literal(frame, name, b"depth\",\"data\":")?, Named::Depth),
+        },
+        b'b' => (literal(frame, name, b"bookTicker\",\"data\":")?, Named::BookTicker),
+        b't' => (literal(frame, name, b"trade\",\"data\":")?, Named::Trade),
+        _ => return None,
+    };
+    payload(frame, at, Some(named), upper, symbol)
+}
+
+/// What the name of a stream promises.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Depth,
+    BookTicker,
+    Trade,
+}
+
+#[inline]
+fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, symbol: SymbolId) -> Option<Head> {
+    let wrapped = named.is_some();
+    // Within a wrapper the payload must be of the stream's symbol; alone, `symbol` is a guess.
+    let symbol_at = |at: usize| -> Option<(SymbolId, usize)> {
+        let bytes = frame.get(at..)?;
+        match wrapped {
+            true => upper.starts_with(symbol, bytes, b'"').map(|len| (symbol, at + len)),
+            false => upper.scan(bytes, b'"', symbol).map(|(symbol, len)| (symbol, at + len)),
+        }
+    };
+    let is = |kind: Named| named.is_none_or(|named| named == kind);
+    if is(Named::Depth)
+        && let Some(at) = literal(frame, at, b"{\"e\":\"depthUpdate\",\"E\":")
+    {
+        let (event_time_ms, at) = number(frame, at)?;
+        let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
+        let at = literal(frame, at, b"\",\"U\":")?;
+        return Some(Head {
+            symbol,
+            kind: Kind::Diff { event_time_ms },
+            wrapped,
+            at,
+        });
+    }
+    if is(Named::BookTicker)
+        && let Some(at) = literal(frame, at, b"{\"u\":")
+    {
+        let (update_id, at) = number(frame, at)?;
+        let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
+        let at = literal(frame, at, b"\",\"b\":\"")?;
+        return Some(Head {
+            symbol,
+            kind: Kind::Ticker { update_id },
+            wrapped,
+            at,
+        });
+    }
+    if is(Named::Trade)
+        && let Some(at) = literal(frame, at, b"{\"e\":\"trade\",\"E\":")
+    {
+        let (_, at) = number(frame, at)?;
+        let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
+        let at = literal(frame, at, b"\",\"t\":")?;
+        return Some(Head {
+            symbol,
+            kind: Kind::Trade,
+            wrapped,
+            at,
+        });
+    }
+    None
+}
+
+/// Reads the rest of a frame behind its head. A diff's changes are appended to `changes` (also where the frame turns out
+/// not to fit and `None` is returned).
+#[inline]
+pub(super) fn body(frame: &[u8], head: &Head, scalers: Scalers, changes: &mut Vec<LevelChange>) -> Option<Message> {
+    let symbol = head.symbol;
+    let (message, at) = match head.kind {
+        Kind::Diff { event_time_ms } => {
+            let (first_id, at) = number(frame, head.at)?;
+            let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
+            let at = levels(frame, literal(frame, at, b",\"b\":[")?, Side::Bid, scalers, changes)?;
+            let at = levels(frame, literal(frame, at, b",\"a\":[")?, Side::Ask, scalers, changes)?;
+            let exchange_time = UnixNanos::from_millis(event_time_ms)?;
+            (
+                Message::Diff(Diff {
+                    symbol,
+                    first_id,
+                    last_id,
+                    exchange_time,
+                }),
+                at,
+            )
+        }
+        Kind::Ticker { update_id } => {
+            let (bid_price, at) = scalers.price.scan_at(frame, head.at)?;
+            let (bid_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"B\":\"")?)?;
+            let (ask_price, at) = scalers.price.scan_at(frame, literal(frame, at, b"\",\"a\":\"")?)?;
+            let (ask_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"A\":\"")?)?;
+            let bid = (Price(bid_price), Qty(bid_qty));
+            let ask = (Price(ask_price), Qty(ask_qty));
+            (
+                Message::Ticker(Ticker {
+                    symbol,
+                    update_id,
+                    bid,
+                    ask,
+                }),
+                literal(frame, at, b"\"")?,
+            )
+        }
+        Kind::Trade => {
+            let (trade_id, at) = number(frame, head.at)?;
+            let (price, at) = scalers.price.scan_at(frame, literal(frame, at, b",\"p\":\"")?)?;
+            let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"q\":\"")?)?;
+            let (trade_time_ms, at) = number(frame, literal(frame, at, b"\",\"T\":")?)?;
+            let (buyer_is_maker, at) = boolean(frame, literal(frame, at, b",\"m\":")?)?;
+            let (_, at) = boolean(frame, literal(frame, at, b",\"M\":")?)?;
+            let aggressor = if buyer_is_maker { Side::Ask } else { Side::Bid };
+            let exchange_time = UnixNanos::from_millis(trade_time_ms)?;
+            let (price, qty) = (Price(price), Qty(qty));
+            (
+                Message::Trade(Print {
+                    symbol,
+                    trade_id,
+                    price,
+                    qty,
+                    aggressor,
+                    exchange_time,
+                }),
+                at,
+            )
+        }
+    };
+    let rest = frame.get(at..)?;
+    let end: &[u8] = if head.wrapped { b"}}" } else { b"}" };
+    (rest == end).then_some(message)
+}
+
+/// The body of a REST snapshot: `{"lastUpdateId":N,"bids":[…],"asks":[…]}`.
+pub(super) fn snapshot(body: &[u8], scalers: Scalers, levels_out: &mut Vec<LevelChange>) -> Option<u64> {
+    let (last_update_id, at) = number(body, literal(body, 0, b"{\"lastUpdateId\":")?)?;
+    let at = levels(body, literal(body, at, b",\"bids\":[")?, Side::Bid, scalers, levels_out)?;
+    let at = levels(body, literal(body, at, b",\"asks\":[")?, Side::Ask, scalers, levels_out)?;
+    (body.get(at..)? == b"}").then_some(last_update_id)
+}
+
+/// Reads `["price","qty"],…` from behind the opening bracket to behind the closing one.
+#[inline(always)]
+fn levels(frame: &[u8], mut at: usize, side: Side, scalers: Scalers, changes: &mut Vec<LevelChange>) -> Option<usize> {
+    if frame.get(at) == Some(&b']') {
+        return Some(at + 1);
+    }
+    loop {
+        let (price, next) = scalers.price.scan_at(frame, literal(frame, at, b"[\"")?)?;
+        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b"\",\"")?)?;
+        changes.push(LevelChange {
+            side,
+            price: Price(price),
+            qty: Qty(qty),
+        });
+        let end = literal(frame, next, b"\"]")?;
+        at = end + 1;
+        match frame.get(end)? {
+            b',' => {}
+            b']' => return Some(at),
+            _ => return None,
+        }
+    }
+}
+
+#[inline(always)]
+fn number(frame: &[u8], at: usize) -> Option<(u64, usize)> {
+    let (value, len) = scan_u64(frame.get(at..)?)?;
+    Some((value, at + len))
+}
+
+#[inline(always)]
+fn boolean(frame: &[u8], at: usize) -> Option<(bool, usize)> {
+    match literal(frame, at, b"true") {
+        Some(at) => Some((true, at)),
+        None => literal(frame, at, b"false").map(|at| (false, at)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The scanner of Kraken's hot shapes: book snapshot and update, trades, the heartbeat.
+//!
+//! The same bargain as Binance's: exactly the bytes that the venue sends, or `None` and the slow road. Prices and
+//! quantities are unquoted and are read from their digits.
+
+use crate::decimal::scan_u64;
+use crate::event::LevelChange;
+use crate::types::{Price, Qty, Side, SymbolId};
+use crate::venue::message::{Print, Scalers, literal};
+use crate::venue::symbols::SymbolTable;
+use crate::venue::time::scan_rfc3339;
+
+use super::parse::{BookMessage, Message};
+
+/// The part of a frame up to its first symbol.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) symbol: SymbolId,
+    pub(super) kind: Kind,
+    /// Where the rest starts: behind the symbol's closing quote.
+    at: usize,
+}
+
+/// What kind of message it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Snapshot,
+    Update,
+    Trades,
+}
+
+/// Reads up to the symbol.
+#[inline]
+pub(super) fn head(frame: &[u8], symbols: &SymbolTable, likely: SymbolId) -> Option<Head> {
+    let (kind, at) = match literal(frame, 0, b"{\"channel\":\"book\",\"type\":\"") {
+        Some(at) => match literal(frame, at, b"update\",\"data\":[{\"symbol\":\"") {
+            Some(at) => (Kind::Update, at),
+            None => (
+                Kind::Snapshot,
+                literal(frame, at, b"snapshot\",\"data\":[{\"symbol\":\"")?,
+            ),
+        },
+        None => (
+            Kind::Trades,
+            literal(
+                frame,
+                0,
+                b"{\"channel\":\"trade\",\"type\":\"update\",\"data\":[{\"symbol\":\"",
+            )?,
+        ),
+    };
+    let (symbol, len) = symbols.scan(&frame[at..], b'"', likely)?;
+    Some(Head {
+        symbol,
+        kind,
+        at: at + len + 1,
+    })
+}
+
+/// Whether the frame is the heartbeat.
+#[inline]
+pub(super) fn is_heartbeat(frame: &[u8]) -> bool {
+    frame == b"{\"channel\":\"heartbeat\"}"
+}
+
+/// Reads the rest of a frame behind its head; changes and trades are appended.
+#[inline]
+pub(super) fn body(
+    frame: &[u8],
+    head: &Head,
+    symbols: &SymbolTable,
+    scalers: &[Scalers],
+    changes: &mut Vec<LevelChange>,
+    prints: &mut Vec<Print>,
+) -> Option<Message> {
+    match head.kind {
+        Kind::Snapshot | Kind::Update => {
+            let own = scalers[head.symbol.index()];
+            let at = levels(frame, literal(frame, head.at, b",\"bids\":[")?, Side::Bid, own, changes)?;
+            let at = levels(frame, literal(frame, at, b",\"asks\":[")?, Side::Ask, own, changes)?;
+            let at = literal(frame, at, b",\"checksum\":")?;
+            let (checksum, len) = scan_u64(&frame[at..])?;
+            let at = literal(frame, at + len, b",\"timestamp\":\"")?;
+            let (exchange_time, len) = scan_rfc3339(&frame[at..])?;
+            let book = BookMessage {
+                symbol: head.symbol,
+                is_snapshot: head.kind == Kind::Snapshot,
+                checksum: u32::try_from(checksum).ok()?,
+                exchange_time: Some(exchange_time),
+            };
+            (frame.get(at + len..)? == b"\"}]}").then_some(Message::Book(book))
+        }
+        Kind::Trades => {
+            let (mut symbol, mut at) = (head.symbol, head.at);
+            loop {
+                at = trade(frame, at, symbol, scalers[symbol.index()], prints)?;
+                match literal(frame, at, b",{\"symbol\":\"") {
+                    Some(next) => {
+                        let (other, len) = symbols.scan(&frame[next..], b'"', symbol)?;
+                        (symbol, at) = (other, next + len + 1);
+                    }
+                    None => break,
+                }
+            }
+            (frame.get(at..)? == b"]}").then_some(Message::Trades { is_snapshot: false })
+        }
+    }
+}
+
+/// Reads `{"price":P,"qty":Q},…` from behind the opening bracket to behind the closing one.
+#[inline(always)]
+fn levels(frame: &[u8], mut at: usize, side: Side, scalers: Scalers, changes: &mut Vec<LevelChange>) -> Option<usize> {
+    if frame.get(at) == Some(&b']') {
+        return Some(at + 1);
+    }
+    loop {
+        let (price, next) = scalers.price.scan_at(frame, literal(frame, at, b"{\"price\":")?)?;
+        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b",\"qty\":")?)?;
+        changes.push(LevelChange {
+            side,
+            price: Price(price),
+            qty: Qty(qty),
+        });
+        let end = literal(frame, next, b"}")?;
+        at = end + 1;
+        match frame.get(end)? {
+            b',' => {}
+            b']' => return Some(at),
+            _ => return None,
+        }
+    }
+}
+
+/// Reads one trade from behind its symbol to behind its closing brace.
+#[inline]
+fn trade(frame: &[u8], at: usize, symbol: SymbolId, scalers: Scalers, prints: &mut Vec<Print>) -> Option<usize> {
+    let at = literal(frame, at, b",\"side\":\"")?;
+    let (aggressor, at) = match literal(frame, at, b"buy\"") {
+        Some(at) => (Side::Bid, at),
+        None => (Side::Ask, literal(frame, at, b"sell\"")?),
+    };
+    let (price, at) = scalers.price.scan_at(frame, literal(frame, at, b",\"price\":")?)?;
+    let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b",\"qty\":")?)?;
+    let at = literal(frame, at, b",\"ord_type\":\"")?;
+    let at = match literal(frame, at, b"limit\"") {
+        Some(at) => at,
+        None => literal(frame, at, b"market\"")?,
+    };
+    let at = literal(frame, at, b",\"trade_id\":")?;
+    let (trade_id, len) = scan_u64(&frame[at..])?;
+    let at = literal(frame, at + len, b",\"timestamp\":\"")?;
+    let (exchange_time, len) = scan_rfc3339(&frame[at..])?;
+    prints.push(Print {
+        symbol,
+        trade_id,
+        price: Price(price),
+        qty: Qty(qty),
+        aggressor,
+        exchange_time,
+    });
+    literal(frame, at + len, b"\"}")
+}
