@@ -25,13 +25,13 @@ pub struct DepthUpdate {
     pub asks: Vec<Change>,
 }
 
-/// How prices and quantities are printed.
+/// How prices and quantities are printed. Venues print the same number of decimals in each message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// As many decimals as the number needs, about 22 bytes a level.
-    Short,
-    /// Eight decimals, as on Binance: about 34 bytes a level.
-    Padded,
+    /// Two and three decimals, as on Binance's USD-M futures: 21 bytes a level.
+    Futures,
+    /// Eight decimals, as on Binance spot: 33 bytes a level.
+    Spot,
 }
 
 /// `count` messages of `levels` changes per side. The same seed gives the same messages.
@@ -64,8 +64,8 @@ pub fn updates(levels: usize, count: usize, seed: u64) -> Vec<DepthUpdate> {
                 let mut price = mid;
                 while changes.len() < levels {
                     price += direction * (1 + random.below(4) as i64);
-                    // Quantities of one to four decimals before padding, as most of them are.
-                    let quantity = (1 + random.below(39_999) as i64) * 10_000;
+                    // Thousandths: what both wires can print.
+                    let quantity = (1 + random.below(10_700) as i64) * 100_000;
                     changes.push((price, if random.below(4) == 0 { 0 } else { quantity }));
                 }
                 for &(price, quantity) in &changes {
@@ -104,10 +104,14 @@ pub fn json(update: &DepthUpdate, wire: Wire) -> String {
             if index != 0 {
                 text.push(',');
             }
+            let (price_decimals, quantity_decimals) = match wire {
+                Wire::Futures => (2, 3),
+                Wire::Spot => (8, 8),
+            };
             text.push_str("[\"");
-            number(&mut text, price, 2, wire);
+            number(&mut text, price, 2, price_decimals);
             text.push_str("\",\"");
-            number(&mut text, quantity, 8, wire);
+            number(&mut text, quantity, 8, quantity_decimals);
             text.push_str("\"]");
         }
     }
@@ -115,18 +119,14 @@ pub fn json(update: &DepthUpdate, wire: Wire) -> String {
     text
 }
 
-/// Prints `mantissa / 10^decimals`.
-fn number(text: &mut String, mantissa: i64, decimals: u32, wire: Wire) {
+/// Prints `mantissa / 10^decimals` with `printed` decimals, cut off or padded with zeros.
+fn number(text: &mut String, mantissa: i64, decimals: u32, printed: u32) {
     let unit = 10_i64.pow(decimals);
-    let start = text.len();
     write!(text, "{}.{:0width$}", mantissa / unit, mantissa % unit, width = decimals as usize)
         .expect("a String takes everything");
-    match wire {
-        Wire::Padded => (decimals..8).for_each(|_| text.push('0')),
-        Wire::Short => {
-            let kept = text[start..].trim_end_matches('0').trim_end_matches('.').len();
-            text.truncate(start + kept);
-        }
+    match printed.checked_sub(decimals) {
+        Some(padding) => (0..padding).for_each(|_| text.push('0')),
+        None => text.truncate(text.len() - (decimals - printed) as usize),
     }
 }
 
@@ -151,18 +151,17 @@ mod tests {
     use crate::rivals::{DepthBook, TreeBook};
 
     #[test]
-    fn short_and_padded_numbers_are_the_same_number() {
-        for (mantissa, short, padded) in [
-            (0, "0", "0.00000000"),
-            (154_698_000, "1.54698", "1.54698000"),
-            (100_000_000, "1", "1.00000000"),
-            (10_000, "0.0001", "0.00010000"),
+    fn decimals_are_those_of_the_wire() {
+        for (mantissa, decimals, printed, expected) in [
+            (6_183_763, 2, 2, "61837.63"),
+            (6_183_763, 2, 8, "61837.63000000"),
+            (0, 8, 3, "0.000"),
+            (1_054_600_000, 8, 3, "10.546"),
+            (54_600_000, 8, 8, "0.54600000"),
         ] {
-            for (wire, expected) in [(Wire::Short, short), (Wire::Padded, padded)] {
-                let mut text = String::new();
-                number(&mut text, mantissa, 8, wire);
-                assert_eq!(text, expected);
-            }
+            let mut text = String::new();
+            number(&mut text, mantissa, decimals, printed);
+            assert_eq!(text, expected);
         }
     }
 
@@ -188,7 +187,7 @@ mod tests {
         for pair in messages.windows(2) {
             assert_eq!(pair[0].last_id + 1, pair[1].first_id);
         }
-        assert_eq!(json(&messages[9], Wire::Short), json(&updates(3, 50, 7)[9], Wire::Short));
-        assert_ne!(json(&messages[9], Wire::Short), json(&updates(3, 50, 8)[9], Wire::Short));
+        assert_eq!(json(&messages[9], Wire::Spot), json(&updates(3, 50, 7)[9], Wire::Spot));
+        assert_ne!(json(&messages[9], Wire::Spot), json(&updates(3, 50, 8)[9], Wire::Spot));
     }
 }

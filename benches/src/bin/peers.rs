@@ -46,7 +46,7 @@ struct Args {
     #[arg(long, default_value_t = 21)]
     rounds: usize,
     /// How numbers are printed on the wire.
-    #[arg(long, value_enum, default_value = "short")]
+    #[arg(long, value_enum, default_value = "futures")]
     wire: WireArg,
     /// Seed of the messages.
     #[arg(long, default_value_t = 42)]
@@ -70,10 +70,10 @@ enum Metric {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WireArg {
-    /// No padding, about 22 bytes a level.
-    Short,
-    /// Eight decimals, as Binance prints.
-    Padded,
+    /// Two and three decimals, as on Binance's USD-M futures: 21 bytes a level.
+    Futures,
+    /// Eight decimals, as on Binance spot: 33 bytes a level.
+    Spot,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -82,8 +82,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for &levels in &args.levels {
         let wire = match args.wire {
-            WireArg::Short => Wire::Short,
-            WireArg::Padded => Wire::Padded,
+            WireArg::Futures => Wire::Futures,
+            WireArg::Spot => Wire::Spot,
         };
         // About 2 MB of frames: more than the caches next to the core, as a day of them is.
         let count = (50_000 / levels).clamp(400, 10_000);
@@ -133,16 +133,15 @@ const MEMORY_ENGINES: [MemoryEngine; 5] = [
 
 fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
     let warm = feed.len() / 5;
-    let measured = feed.len() - warm;
     let mut ns = vec![Vec::new(); MEMORY_ENGINES.len()];
     let mut allocations = vec![Vec::new(); MEMORY_ENGINES.len()];
     for round in 0..rounds {
         for turn in 0..MEMORY_ENGINES.len() {
             let index = (round + turn) % MEMORY_ENGINES.len();
             let mut engine = MEMORY_ENGINES[index].1(MemoryStream::new(Rc::clone(feed)));
-            engine.receive(warm);
+            let measured = feed.len() - engine.receive(warm);
             let (ns_before, allocations_before) = (thread_ns(), ALLOCATIONS.get());
-            engine.receive(measured);
+            engine.receive(feed.len());
             let (ns_after, allocations_after) = (thread_ns(), ALLOCATIONS.get());
             assert_same_book(engine.as_ref(), feed, MEMORY_ENGINES[index].0);
             ns[index].push((ns_after - ns_before) as f64 / measured as f64);
@@ -249,7 +248,6 @@ fn wire_to_book(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<(
 
 fn burst(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<()> {
     let warm = feed.len() / 5;
-    let measured = feed.len() - warm;
     let (bytes, ends) = head(feed, feed.len());
     let mut rate = vec![Vec::new(); SOCKET_ENGINES.len()];
     for round in 0..rounds {
@@ -258,9 +256,9 @@ fn burst(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<()> {
             let start = Instant::now();
             let sender = Sender::new(Arc::clone(&bytes), Arc::clone(&ends), Pace::Burst, start)?;
             let mut engine = SOCKET_ENGINES[index].1(sender.address)?;
-            engine.receive(warm);
+            let measured = feed.len() - engine.receive(warm);
             let before = Instant::now();
-            engine.receive(measured);
+            engine.receive(feed.len());
             let seconds = before.elapsed().as_secs_f64();
             sender.join()?;
             assert_same_book(engine.as_ref(), feed, SOCKET_ENGINES[index].0);

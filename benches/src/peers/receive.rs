@@ -71,8 +71,8 @@ impl<P: Parse, B: DepthBook> Pipeline<P, B> {
 
 /// One engine on one connection.
 pub trait Receive {
-    /// Reads until `count` messages more are in the book.
-    fn receive(&mut self, count: usize);
+    /// Reads until at least `target` messages are in the book, and returns how many are: a read may bring more.
+    fn receive(&mut self, target: usize) -> usize;
     /// All levels, best first.
     fn levels(&self, side: Side) -> Vec<(i64, i64)>;
     /// Asks for latencies.
@@ -113,9 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Tungstenite<S, P
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Tungstenite<S, P, B> {
-    fn receive(&mut self, count: usize) {
+    fn receive(&mut self, target: usize) -> usize {
         let Self { runtime, socket, pipeline } = self;
-        let target = pipeline.applied + count;
         runtime.block_on(async {
             while pipeline.applied < target {
                 let message = socket.next().await.expect("the sender sends them all").expect("a frame of ours");
@@ -124,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Tung
                 }
             }
         });
+        pipeline.applied
     }
 
     pipeline_access!();
@@ -145,9 +145,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Fast<S, P, B> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Fast<S, P, B> {
-    fn receive(&mut self, count: usize) {
+    fn receive(&mut self, target: usize) -> usize {
         let Self { runtime, socket, pipeline } = self;
-        let target = pipeline.applied + count;
         runtime.block_on(async {
             while pipeline.applied < target {
                 let mut frame = socket.read_frame().await.expect("a frame of ours");
@@ -156,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Fast
                 }
             }
         });
+        pipeline.applied
     }
 
     pipeline_access!();
@@ -175,8 +175,7 @@ impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Boomnet<S, P, 
 }
 
 impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Receive for Boomnet<S, P, B> {
-    fn receive(&mut self, count: usize) {
-        let target = self.pipeline.applied + count;
+    fn receive(&mut self, target: usize) -> usize {
         while self.pipeline.applied < target {
             let batch = self.socket.read_batch().expect("a read of ours");
             for frame in batch {
@@ -185,6 +184,7 @@ impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Receive for Bo
                 }
             }
         }
+        self.pipeline.applied
     }
 
     pipeline_access!();
@@ -208,8 +208,7 @@ impl<S: Read, P: Parse, B: DepthBook> Own<S, P, B> {
 const READ_BYTES_MIN: usize = 4 << 10;
 
 impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
-    fn receive(&mut self, count: usize) {
-        let target = self.pipeline.applied + count;
+    fn receive(&mut self, target: usize) -> usize {
         while self.pipeline.applied < target {
             match self.stream.read(self.decoder.space(READ_BYTES_MIN)) {
                 Ok(0) => panic!("the sender hung up"),
@@ -223,6 +222,7 @@ impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
                 }
             }
         }
+        self.pipeline.applied
     }
 
     pipeline_access!();
