@@ -75,7 +75,11 @@ mod tests {
         for byte in text.bytes() {
             crc ^= u32::from(byte);
             for _ in 0..8 {
-                crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+                crc = if crc & 1 == 1 {
+                    (crc >> 1) ^ 0xedb8_8320
+                } else {
+                    crc >> 1
+                };
             }
         }
         !crc
@@ -100,7 +104,11 @@ mod tests {
             asks[changed].1 += 1;
             book.set(Side::Ask, Price(asks[changed].0), Qty(asks[changed].1));
             assert_eq!(checksum.of(&book), judge(&asks, &bids), "level {changed}");
-            assert_eq!(checksum.of(&book) == before, changed >= 10, "blind below the tenth level only");
+            assert_eq!(
+                checksum.of(&book) == before,
+                changed >= 10,
+                "blind below the tenth level only"
+            );
         }
         book.truncate(Side::Ask, 3);
         assert_eq!(checksum.of(&book), judge(&asks[..3], &bids));
