@@ -6,15 +6,15 @@
 //! prices more than 8.4 million ticks from the first one are right too, only slower.
 //!
 //! The alternatives were measured on the same streams, ns per level with one reading of both best prices per message
-//! (AMD EPYC 7xx3 virtual machine with two shared cores, rustc 1.95, fastest of 15 to 31 passes; `book` bench):
+//! (AMD EPYC 7xx3 virtual machine with two shared cores, rustc 1.95, fastest of at least 15 passes; `book` bench):
 //!
 //! | changes per side and message | two `BTreeMap`s | two sorted arrays | this |
 //! | --- | --- | --- | --- |
-//! | 1, around a walking mid | 41 | 35 | 17 |
-//! | 10 | 45 | 29 | 9.1 |
-//! | 50 | 44 | 25 | 8.4 |
-//! | 200 | 52 | 40 | 8.1 |
-//! | recorded BTCUSDT, 2,000 to 3,000 levels a side | 69 | 104 | 12 |
+//! | 1, around a walking mid | 41 | 35 | 15 |
+//! | 10 | 42 | 29 | 5.5 |
+//! | 50 | 44 | 25 | 5.0 |
+//! | 200 | 52 | 40 | 5.4 |
+//! | recorded BTCUSDT, 2,000 to 3,000 levels a side | 69 | 104 | 7.8 |
 //!
 //! A recorded change lies 180 USD from the touch in the median (18,056 ticks; 1 % beyond 5,000 USD), which is why the
 //! sorted array loses to the tree there: it moves half of a side. A dense array of all ticks would be one line shorter

@@ -128,6 +128,9 @@ impl Ladder {
     }
 
     /// Sets what rests at `key`, zero removes, and returns what rested there before.
+    ///
+    /// Whatever is not "change a tick of a mapped page" is a call at the end of its path: so this stays a leaf that
+    /// saves no registers, and no branch of it depends on the quantity.
     #[inline]
     pub(super) fn set(&mut self, key: i64, quantity: i64) -> i64 {
         let offset = key.wrapping_sub(self.base) as u64;
@@ -135,17 +138,9 @@ impl Ladder {
             return self.set_far(key, quantity);
         }
         let offset = offset as usize;
-        let (_, mut page) = self.slots(offset);
+        let (_, page) = self.slots(offset);
         if page == NONE {
-            if quantity == 0 {
-                return 0; // a level that we never had: the peer's window is wider than ours
-            }
-            if self.len == 0 {
-                // An empty side: lay the window around this level, not around where the last one was.
-                self.lay_around(key);
-                return self.set_mapped(key, quantity);
-            }
-            page = self.map(offset >> 6);
+            return self.set_unmapped(key, quantity);
         }
         let tick = offset & 63;
         let before = std::mem::replace(&mut self.page_quantities[page][tick], quantity);
@@ -155,10 +150,10 @@ impl Ladder {
         self.page_bits[page] = bits;
         self.len = self.len + present as usize - usize::from(before != 0);
         if bits == 0 {
-            let (block, page) = self.slots(offset);
-            self.unmap(offset >> 6, block, page);
-        } else if self.len > self.level_limit {
-            self.drop_worst();
+            return self.release(offset, before);
+        }
+        if self.len > self.level_limit {
+            return self.drop_worst(before);
         }
         before
     }
@@ -295,8 +290,7 @@ impl Ladder {
     }
 
     /// Gives the page at `index` memory, and its block too if need be.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn map(&mut self, index: usize) -> usize {
         let root = index >> 6;
         let mut block = usize::from(self.roots[root]);
@@ -320,8 +314,7 @@ impl Ladder {
     }
 
     /// Takes the memory of an empty page back, and of its block if it was the last.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn unmap(&mut self, index: usize, block: usize, page: usize) {
         debug_assert!(page != NONE && self.page_bits[page] == 0);
         self.block_pages[block][index & 63] = 0;
@@ -358,17 +351,35 @@ impl Ladder {
         self.free_blocks.extend((first..end).rev().map(|slot| slot as u16));
     }
 
+    /// Gives up the worst level of a side that has one too many. Passes `before` on.
     #[cold]
     #[inline(never)]
-    fn drop_worst(&mut self) {
+    fn drop_worst(&mut self, before: i64) -> i64 {
         if let Some((key, _)) = self.worst() {
             self.set(key, 0);
             self.dropped += 1;
         }
+        before
     }
 
-    /// `set` for a key that the window of an empty side was just laid around.
-    fn set_mapped(&mut self, key: i64, quantity: i64) -> i64 {
+    /// Takes the page of the last level that lay in it back. Passes `before` on.
+    #[inline(never)]
+    fn release(&mut self, offset: usize, before: i64) -> i64 {
+        let (block, page) = self.slots(offset);
+        self.unmap(offset >> 6, block, page);
+        before
+    }
+
+    /// `set` where no page is.
+    #[inline(never)]
+    fn set_unmapped(&mut self, key: i64, quantity: i64) -> i64 {
+        if quantity == 0 {
+            return 0; // a level that we never had: the venue's window is wider than ours
+        }
+        if self.len == 0 {
+            // An empty side: lay the window around this level, not around where the last one was.
+            self.base = base_around(key);
+        }
         let offset = key.wrapping_sub(self.base) as u64 as usize;
         self.map(offset >> 6);
         self.set(key, quantity)
@@ -379,11 +390,7 @@ impl Ladder {
     #[inline(never)]
     fn set_far(&mut self, key: i64, quantity: i64) -> i64 {
         if self.len == 0 {
-            if quantity == 0 {
-                return 0;
-            }
-            self.lay_around(key);
-            return self.set_mapped(key, quantity);
+            return self.set_unmapped(key, quantity);
         }
         let before = match (self.far.binary_search_by_key(&key, |level| level.0), quantity) {
             (Ok(at), 0) => {
@@ -399,18 +406,13 @@ impl Ladder {
             }
         };
         if self.len > self.level_limit {
-            self.drop_worst();
+            self.drop_worst(before);
         }
         self.far_operations += 1;
         if self.far_operations >= FAR_PATIENCE.max(4 * self.len) {
             self.judge_layout();
         }
         before
-    }
-
-    /// Puts the middle of the window at `key`, as far as the ends of `i64` allow.
-    fn lay_around(&mut self, key: i64) {
-        self.base = base_around(key);
     }
 
     /// Lays the side out around its best level if that one is outside the window, or more levels would be inside.
