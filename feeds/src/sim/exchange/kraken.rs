@@ -21,6 +21,7 @@ pub(in crate::sim) struct Kraken {
     views: Vec<Vec<View>>,
     trades: Vec<Vec<ClientKey>>,
     scratch: Vec<u8>,
+    levels: Vec<Level>,
     opened: u64,
 }
 
@@ -46,6 +47,7 @@ impl Kraken {
             views: (0..count).map(|_| Vec::new()).collect(),
             trades: vec![Vec::new(); count],
             scratch: Vec::new(),
+            levels: Vec::new(),
             opened: 0,
         }
     }
@@ -322,14 +324,14 @@ impl Dialect for Kraken {
             push_string(&mut out, &instrument.config().symbol);
             let mut covered = None;
             let mut has_changes = false;
-            for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
-                out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+            for (side, list) in [(Side::Bid, b",\"bids\":["), (Side::Ask, b",\"asks\":[")] {
+                out.extend_from_slice(list);
                 let levels = if side == Side::Bid {
                     &mut view.bids
                 } else {
                     &mut view.asks
                 };
-                has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut covered);
+                has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut self.levels, &mut covered);
                 out.push(b']');
             }
             push_proof(&mut out, instrument, clients.now);
@@ -498,9 +500,11 @@ fn update_view(
     side: Side,
     depth: usize,
     view: &mut Vec<Level>,
+    now: &mut Vec<Level>,
     covered: &mut Option<std::ops::Range<usize>>,
 ) -> bool {
-    let now: Vec<Level> = instrument.levels(side).take(depth).collect();
+    now.clear();
+    now.extend(instrument.levels(side).take(depth));
     let before = |a: &Level, b: &Level| match side {
         Side::Bid => a.price > b.price,
         Side::Ask => a.price < b.price,
@@ -544,7 +548,7 @@ fn update_view(
             }
         }
     }
-    *view = now;
+    std::mem::swap(view, now);
     has_changes
 }
 
