@@ -154,8 +154,8 @@ impl KrakenSession {
         None
     }
 
-    pub(super) fn awaits_snapshot(&self) -> Option<SymbolId> {
-        None
+    pub(super) fn awaits_snapshot(&self, _symbol: SymbolId) -> bool {
+        false
     }
 
     pub(super) fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
