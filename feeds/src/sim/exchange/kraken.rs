@@ -61,11 +61,7 @@ impl Kraken {
         let req_id = req_id.as_deref();
         let method = request.get("method").and_then(|method| method.as_str()).unwrap_or("");
         if method == "ping" {
-            let mut body = b"{\"method\":\"pong\"".to_vec();
-            push_req_id(&mut body, req_id);
-            push_times(&mut body, now);
-            body.push(b'}');
-            return clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
+            return pong(key, req_id, clients);
         }
         if method != "subscribe" && method != "unsubscribe" {
             return answer(
@@ -262,11 +258,7 @@ impl Kraken {
 
 impl Dialect for Kraken {
     fn connected(&mut self, key: ClientKey, target: Target<'_>, _: &Market, clients: &mut Clients) -> Result<(), u16> {
-        clients.shutdown_message = |_, out| {
-            let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
-                        \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
-            out.extend_from_slice(data.as_bytes());
-        };
+        clients.shutdown_message = shutdown_message;
         if target.path() != "/v2" {
             return Err(404);
         }
@@ -331,7 +323,15 @@ impl Dialect for Kraken {
                 } else {
                     &mut view.asks
                 };
-                has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut self.levels, &mut covered);
+                has_changes |= update_view(
+                    &mut out,
+                    instrument,
+                    side,
+                    view.depth,
+                    levels,
+                    &mut self.levels,
+                    &mut covered,
+                );
                 out.push(b']');
             }
             push_proof(&mut out, instrument, clients.now);
@@ -400,6 +400,55 @@ impl Kraken {
             Some((key, UnixNanos(last.0 + HEARTBEAT_NS)))
         })
     }
+}
+
+/// How the venue says that it will go away.
+pub(super) fn shutdown_message(_: UnixNanos, out: &mut Vec<u8>) {
+    let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
+                \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
+    out.extend_from_slice(data.as_bytes());
+}
+
+/// Answers a `ping` request.
+pub(super) fn pong(key: ClientKey, req_id: Option<&str>, clients: &mut Clients) {
+    let mut body = b"{\"method\":\"pong\"".to_vec();
+    push_req_id(&mut body, req_id);
+    push_times(&mut body, clients.now);
+    body.push(b'}');
+    clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
+}
+
+/// Refuses a request.
+pub(super) fn refuse(
+    key: ClientKey,
+    method: &str,
+    error: &str,
+    symbol: Option<&str>,
+    req_id: Option<&str>,
+    clients: &mut Clients,
+) {
+    let now = clients.now;
+    answer(
+        key,
+        clients,
+        &Answer {
+            symbol,
+            ..Answer::failure(method, error, now, req_id)
+        },
+    );
+}
+
+/// Accepts a request, with a result that is JSON already.
+pub(super) fn acknowledge(key: ClientKey, method: &str, result: &str, req_id: Option<&str>, clients: &mut Clients) {
+    let now = clients.now;
+    answer(
+        key,
+        clients,
+        &Answer {
+            result: Some(result),
+            ..Answer::failure(method, "", now, req_id)
+        },
+    );
 }
 
 /// What is answered to a request.
