@@ -1,8 +1,10 @@
 //! What a simulator is told.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::exchange::PlaybackPace;
 use super::fault::PlannedFault;
 use super::load::LoadShape;
 use super::market::MarketConfig;
@@ -41,6 +43,15 @@ pub enum SimSource {
         /// How fast it talks.
         load: LoadShape,
     },
+    /// A recording, played from the beginning to every client that subscribes.
+    Playback {
+        /// The files of one connection, in their order.
+        files: Vec<PathBuf>,
+        /// How fast.
+        pace: PlaybackPace,
+        /// How long the stream waits, where a REST book stands in the recording, for the client to ask for it.
+        snapshot_timeout: Duration,
+    },
 }
 
 /// Whether the simulator speaks TLS, and which certificate it shows.
@@ -77,6 +88,19 @@ impl SimConfig {
         )
     }
 
+    /// A recording at its own pace.
+    pub fn playback(venue: VenueId, files: Vec<PathBuf>) -> Self {
+        let (pace, snapshot_timeout) = (PlaybackPace::Recorded { speed: 1.0 }, Duration::from_secs(10));
+        Self::new(
+            venue,
+            SimSource::Playback {
+                files,
+                pace,
+                snapshot_timeout,
+            },
+        )
+    }
+
     fn new(venue: VenueId, source: SimSource) -> Self {
         Self {
             venue,
@@ -88,13 +112,6 @@ impl SimConfig {
             faults: Vec::new(),
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(60),
-        }
-    }
-
-    /// The instruments, in the order of the totals.
-    pub(super) fn symbols(&self) -> Vec<String> {
-        match &self.source {
-            SimSource::Market { market, .. } => market.symbols.iter().map(|symbol| symbol.symbol.clone()).collect(),
         }
     }
 }

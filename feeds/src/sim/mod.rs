@@ -12,6 +12,7 @@ mod wire;
 
 pub use capture::{CaptureConfig, CaptureLength, CaptureSummary, CaptureWriteError, market_capture};
 pub use config::{SimConfig, SimSource, SimTls};
+pub use exchange::PlaybackPace;
 pub use fault::{Fault, PlannedFault};
 pub use load::LoadShape;
 pub use market::{MarketConfig, SymbolConfig};

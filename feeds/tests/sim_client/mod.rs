@@ -88,6 +88,10 @@ impl Client {
         })
     }
 
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// How long [`next`](Self::next) waits.
     pub fn patience(&mut self, duration: Duration) {
         self.stream.set_read_timeout(Some(duration)).unwrap();

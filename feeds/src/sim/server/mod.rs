@@ -7,12 +7,13 @@ mod writer;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -21,9 +22,12 @@ use self::connection::{Connection, SOCKET, Shared, WAKE};
 use self::hub::{Command, Hub, VenueClock};
 use self::outbox::Outbox;
 use super::config::{SimConfig, SimSource, SimTls};
-use super::exchange::{Clients, DialectOptions, Exchange, Generated};
+use super::exchange::{Clients, Contents, DialectOptions, Exchange, Generated, Playback, PlaybackPace};
 use super::fault::Faults;
+use super::load::LoadShape;
+use super::market::MarketConfig;
 use super::stats::{Counters, SimStats};
+use crate::capture::CaptureError;
 use crate::net::{CertificateError, TestCertificate, TlsConfigError, TlsServerConfig, TlsServerOptions};
 use crate::types::UnixNanos;
 
@@ -50,6 +54,9 @@ pub enum SimError {
         /// What is wrong, and how to mend it.
         reason: String,
     },
+    /// The recording cannot be read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     /// A thread cannot be started.
     #[error("failed to start a thread")]
     Thread(#[source] io::Error),
@@ -66,7 +73,7 @@ impl Simulator {
     /// The address is taken, the certificate or the configuration is no good.
     pub fn start(config: SimConfig) -> Result<SimHandle, SimError> {
         let (tls, authority_pem) = identity(&config.tls)?;
-        let symbols = config.symbols();
+        let (source, symbols) = Source::resolve(&config)?;
         let counters = Arc::new(Counters::new(&symbols));
         let start = UnixNanos(
             SystemTime::now()
@@ -74,7 +81,7 @@ impl Simulator {
                 .map_or(0, |since| since.as_nanos() as u64),
         );
         let clock = VenueClock::new(start);
-        let exchange = exchange(&config, &symbols, start)?;
+        let exchange = exchange(&config, source, &symbols, start);
 
         let bind = |source| SimError::Bind {
             address: config.bind,
@@ -207,7 +214,7 @@ impl Acceptor {
             }
             self.connections.retain(|(thread, _)| !thread.is_finished());
             // The time-out sweeps ended threads up, and tries again where descriptors had run out.
-            let _ = self.poll.poll(&mut events, Some(std::time::Duration::from_secs(1)));
+            let _ = self.poll.poll(&mut events, Some(Duration::from_secs(1)));
         }
         for (_, outbox) in &self.connections {
             outbox.wake();
@@ -244,28 +251,93 @@ impl Acceptor {
     }
 }
 
-fn exchange(config: &SimConfig, symbols: &[String], start: UnixNanos) -> Result<Box<dyn Exchange>, SimError> {
+/// A configured source with what had to be found out about it.
+enum Source {
+    Market {
+        market: MarketConfig,
+        load: LoadShape,
+    },
+    Playback {
+        files: Vec<PathBuf>,
+        pace: PlaybackPace,
+        snapshot_timeout: Duration,
+        contents: Contents,
+    },
+}
+
+impl Source {
+    /// Checks the source, and finds its instruments.
+    fn resolve(config: &SimConfig) -> Result<(Self, Vec<String>), SimError> {
+        let refuse = |reason: &str| {
+            Err(SimError::Config {
+                reason: reason.to_owned(),
+            })
+        };
+        match config.source.clone() {
+            SimSource::Market { market, load } => {
+                if market.symbols.is_empty() {
+                    return refuse("a generated market needs at least one symbol");
+                }
+                if let LoadShape::Natural { speed } = load
+                    && !(speed > 0.0 && speed.is_finite())
+                {
+                    return refuse("the speed of a market must be above zero");
+                }
+                let symbols = market.symbols.iter().map(|symbol| symbol.symbol.clone()).collect();
+                Ok((Self::Market { market, load }, symbols))
+            }
+            SimSource::Playback {
+                files,
+                pace,
+                snapshot_timeout,
+            } => {
+                if let PlaybackPace::Recorded { speed } = pace
+                    && !(speed > 0.0 && speed.is_finite())
+                {
+                    return refuse("the speed of a playback must be above zero; flood plays as fast as it goes");
+                }
+                let contents = Contents::scan(config.venue, &files)?;
+                let symbols = contents.symbols.clone();
+                if symbols.is_empty() {
+                    return refuse("the recording holds no message of this venue with a symbol");
+                }
+                Ok((
+                    Self::Playback {
+                        files,
+                        pace,
+                        snapshot_timeout,
+                        contents,
+                    },
+                    symbols,
+                ))
+            }
+        }
+    }
+}
+
+fn exchange(config: &SimConfig, source: Source, symbols: &[String], start: UnixNanos) -> Box<dyn Exchange> {
     let clients = Clients::new(Faults::new(&config.faults, symbols));
     let options = DialectOptions {
         depth_interval_ms: config.depth_interval_ms,
         enforce_limits: config.enforce_limits,
     };
-    match &config.source {
-        SimSource::Market { market, load } => {
-            if market.symbols.is_empty() {
-                return Err(SimError::Config {
-                    reason: "a generated market needs at least one symbol".to_owned(),
-                });
-            }
-            Ok(Box::new(Generated::new(
-                config.venue,
-                market,
-                options,
-                *load,
-                clients,
-                start,
-            )))
+    match source {
+        Source::Market { market, load } => {
+            Box::new(Generated::new(config.venue, &market, options, load, clients, start))
         }
+        Source::Playback {
+            files,
+            pace,
+            snapshot_timeout,
+            contents,
+        } => Box::new(Playback::new(
+            config.venue,
+            files,
+            pace,
+            snapshot_timeout,
+            contents,
+            clients,
+        )),
     }
 }
 
