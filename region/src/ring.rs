@@ -778,16 +778,14 @@ mod model {
     fn a_signal_that_is_handed_out_is_whole() {
         loom::model(|| {
             let slot = Cells::new(3);
-            let writer = slot.clone();
-            let thread = loom::thread::spawn(move || {
-                write_slot(&writer, 0, 0, &[0, 10, 11]);
-                write_slot(&writer, 0, 1, &[0, 20, 21]);
-            });
-            match read_slot::<3>(&slot, 0, 0) {
+            let reader = slot.clone();
+            let thread = loom::thread::spawn(move || match read_slot::<3>(&reader, 0, 0) {
                 Slot::Whole(words) => assert_eq!(words[1..], [10, 11]),
                 Slot::Overwritten { published_least } => assert!((1..=2).contains(&published_least)),
                 Slot::NotYet => {}
-            }
+            });
+            write_slot(&slot, 0, 0, &[0, 10, 11]);
+            write_slot(&slot, 0, 1, &[0, 20, 21]);
             thread.join().unwrap();
             assert!(matches!(read_slot::<3>(&slot, 0, 1), Slot::Whole([_, 20, 21])));
             assert!(matches!(read_slot::<3>(&slot, 0, 2), Slot::NotYet));
