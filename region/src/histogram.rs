@@ -295,25 +295,25 @@ mod model {
     use crate::sync::model::Cells;
 
     /// Two records against one copy, in every order that the memory model allows.
+    ///
+    /// The writer is the first thread on purpose: started the other way round, loom visits so few orders that it misses
+    /// a fence that was taken out.
     #[test]
     fn a_copy_holds_between_end_and_begin_records() {
-        let mut builder = loom::model::Builder::new();
-        // All orders with up to three switches between the threads; without a bound it would run for hours.
-        builder.preemption_bound = Some(3);
-        builder.check(|| {
+        loom::model(|| {
             let shape = Shape {
                 precision: 1,
                 max_pow: 2,
             };
             let cells = Cells::new(BUCKETS + shape.bucket_count());
-            let writer = cells.clone();
+            let reader = cells.clone();
             let thread = loom::thread::spawn(move || {
-                record(&writer, shape, 1);
-                record(&writer, shape, 3);
+                let copy = read(&reader, shape);
+                let (least, most) = copy.count_bounds();
+                assert!((least..=most).contains(&copy.count()), "{copy:?}");
             });
-            let copy = read(&cells, shape);
-            let (least, most) = copy.count_bounds();
-            assert!((least..=most).contains(&copy.count()), "{copy:?}");
+            record(&cells, shape, 1);
+            record(&cells, shape, 3);
             thread.join().unwrap();
             let copy = read(&cells, shape);
             assert_eq!((copy.count(), copy.sum(), copy.max(), copy.uncertainty()), (2, 4, 3, 0));

@@ -13,14 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 static TWO_DIGITS: Metric = Metric::histogram("hft_two", Shape::LATENCY_NS).help("Test values.");
-static THREE_DIGITS: Metric = Metric::histogram(
-    "hft_three",
-    Shape {
-        precision: 10,
-        max_pow: 36,
-    },
-)
-.help("Test values.");
+static THREE_DIGITS: Metric = Metric::histogram("hft_three", Shape::new(10, 36).unwrap()).help("Test values.");
 
 fn value(rng: &mut ChaCha8Rng, max_pow: u32) -> u64 {
     // Every magnitude is as likely as any other.
@@ -30,16 +23,7 @@ fn value(rng: &mut ChaCha8Rng, max_pow: u32) -> u64 {
 /// Both ends of the bucket of a value are those of the reference.
 #[test]
 fn every_value_falls_into_the_bucket_that_hdrhistogram_gives_it() {
-    for (shape, digits) in [
-        (Shape::LATENCY_NS, 2),
-        (
-            Shape {
-                precision: 10,
-                max_pow: 36,
-            },
-            3,
-        ),
-    ] {
+    for (shape, digits) in [(Shape::LATENCY_NS, 2), (Shape::new(10, 36).unwrap(), 3)] {
         let oracle = Hdr::<u64>::new_with_bounds(1, (1 << 36) - 1, digits).unwrap();
         let check = |value: u64| {
             let index = shape.index(value);

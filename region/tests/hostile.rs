@@ -115,7 +115,7 @@ fn read_all_signals(path: &Path) -> Result<(), ReadError> {
             }
         }
     }
-    let _ = (0..20).map(|id| (reader.symbol(id), reader.model(id))).count();
+    (0..20).for_each(|id| drop((reader.symbol(id), reader.model(id))));
     Ok(())
 }
 
