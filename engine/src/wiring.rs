@@ -273,6 +273,7 @@ impl FeedPlan {
         let session = SessionConfig {
             depth: feed.depth,
             backlog_bytes: feed.backlog_bytes_max,
+            subscription_timeout: feed.subscription_timeout,
             ..SessionConfig::new(feed.venue, &feed.symbols)
         };
         let session = Session::new(&session).map_err(|source| StartError::Session { feed: index, source })?;

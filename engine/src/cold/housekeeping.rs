@@ -116,6 +116,18 @@ impl Housekeeping {
                         "the venue refused the subscription"
                     );
                 }
+                FeedEvent::SubscriptionMute { symbol } => {
+                    tracing::error!(feed, at_ns, symbol = name(symbol), "subscribed, but nothing comes");
+                }
+                FeedEvent::Rescaled { symbol, scale } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        ?scale,
+                        "finer numbers than before, book rescaled"
+                    );
+                }
                 FeedEvent::ResyncStarted {
                     symbol,
                     reason: ResyncReason::Start,

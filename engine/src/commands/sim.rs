@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::capture::CaptureText;
 use quantumflow_feeds::sim::{
-    CaptureConfig, CaptureLength, LoadShape, MessageKind, SimConfig, SimSource, SimStats, SimTls, Simulator,
-    market_capture,
+    CaptureConfig, CaptureLength, LoadShape, MessageKind, PlaybackPace, SimConfig, SimSource, SimStats, SimTls,
+    Simulator, market_capture,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -125,14 +125,14 @@ fn config(args: &Args) -> SimConfig {
         }
         config
     } else {
-        let speed = match args.speed {
-            Speed::Times(factor) => Some(factor),
-            Speed::Max => None,
-        };
-        {
-            let _ = speed;
-            unreachable!()
+        let mut config = SimConfig::playback(args.venue, args.capture.clone());
+        if let SimSource::Playback { pace, .. } = &mut config.source {
+            *pace = match args.speed {
+                Speed::Times(speed) => PlaybackPace::Recorded { speed },
+                Speed::Max => PlaybackPace::Flood,
+            };
         }
+        config
     };
     config.bind = args.listen;
     config.depth_interval_ms = args.depth_interval_ms;

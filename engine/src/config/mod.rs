@@ -123,6 +123,7 @@ struct FeedFile {
     depth: Option<u32>,
     message_bytes_max: Option<u64>,
     backlog_bytes_max: Option<u64>,
+    subscription_timeout_s: Option<u32>,
     #[serde(default)]
     busy_poll_us: u32,
 }

@@ -106,6 +106,8 @@ pub struct FeedConfig {
     pub message_bytes_max: usize,
     /// Memory for updates that wait for their snapshot, per symbol.
     pub backlog_bytes_max: usize,
+    /// How long a subscription may stay without an answer or a message.
+    pub subscription_timeout: Duration,
     /// SO_BUSY_POLL, if wanted.
     pub busy_poll: Option<Duration>,
 }
@@ -284,6 +286,14 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             "between 65536 and 1073741824",
         ));
     }
+    let subscription_timeout_s = feed.subscription_timeout_s.unwrap_or(10);
+    if !(1..=600).contains(&subscription_timeout_s) {
+        return Err(value(
+            &key("subscription_timeout_s"),
+            subscription_timeout_s,
+            "between 1 and 600",
+        ));
+    }
     Ok(FeedConfig {
         venue,
         symbols: feed.symbols,
@@ -293,6 +303,7 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
         depth,
         message_bytes_max: clamp_size(message_bytes_max),
         backlog_bytes_max: clamp_size(backlog_bytes_max),
+        subscription_timeout: Duration::from_secs(u64::from(subscription_timeout_s)),
         busy_poll: (feed.busy_poll_us > 0).then(|| Duration::from_micros(u64::from(feed.busy_poll_us))),
     })
 }

@@ -79,7 +79,12 @@ struct VenueCells {
 const REJECTIONS: [&str; 4] = ["malformed", "number_out_of_range", "unknown_symbol", "binary"];
 
 /// The error types of a feed, beside the reasons for which a connection is lost.
-const OTHER_ERROR_TYPES: [&str; 2] = ["subscription_refused", "snapshot_rejected"];
+const OTHER_ERROR_TYPES: [&str; 4] = [
+    "subscription_refused",
+    "subscription_mute",
+    "snapshot_rejected",
+    "backlog_overflow",
+];
 
 /// The places in [`catalogue::STAGES`].
 mod stage {
@@ -291,7 +296,9 @@ impl HotMetrics {
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
             FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),
             FeedEvent::SubscriptionRefused { .. } => venue.error("subscription_refused"),
+            FeedEvent::SubscriptionMute { .. } => venue.error("subscription_mute"),
             FeedEvent::SnapshotRejected { .. } => venue.error("snapshot_rejected"),
+            FeedEvent::BacklogOverflow { .. } => venue.error("backlog_overflow"),
             _ => {}
         }
     }
