@@ -1,3 +1,10 @@
 //! The `quantumflow` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use quantumflow::commands::{self, Cli};
+
+fn main() -> ExitCode {
+    commands::run(Cli::parse())
+}

@@ -4,9 +4,13 @@
 //! digit that the scale cannot hold is [`DecimalError::FinerThanScale`] unless it is zero, a value that an `i64` cannot
 //! hold is [`DecimalError::OutOfRange`], and nothing is ever rounded.
 //!
-//! This is the heart of a feed's parser. Venues send 5 to 20 bytes per number, so the fast path reads the digits before
-//! the point and those after it as one machine word each and turns eight digits into a number with three multiplications
+//! This is the heart of a feed's parser. Venues send 5 to 20 bytes per number, so a [`Scaler`] reads the digits before
+//! the point and those after it as one machine word each and turns eight digits into a number with a few multiplications
 //! (SIMD within a register). What does not fit that shape goes through a byte loop with the same rules.
+//!
+//! Where a number ends says where the next one starts, and computing that is a chain of dependent loads that no processor
+//! can overlap. The numbers of a book have nearly all the same number of digits, though. A [`ShapedScaler`] bets that the
+//! next number has the shape of the last: one comparison checks the bet, and the loads no longer wait for each other.
 
 use std::fmt;
 
@@ -49,8 +53,10 @@ impl Decimals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scaler {
     decimals: u8,
-    /// `8 * decimals`; above 64 where only the byte loop applies.
-    decimal_bits: u32,
+    /// The bytes of a fraction's word that lie beyond the decimals.
+    finer_bytes: u64,
+    /// Moves the decimals of a fraction's word to its high bytes, which are the low digits.
+    fraction_shift: u32,
     /// `10^decimals`.
     one: u64,
 }
@@ -61,9 +67,16 @@ impl Scaler {
         if decimals > Scale::MAX_DECIMALS {
             return None;
         }
+        let held = if decimals < WORD_DIGITS {
+            decimals as u32
+        } else {
+            WORD_DIGITS as u32
+        };
         Some(Self {
             decimals,
-            decimal_bits: decimals as u32 * 8,
+            finer_bytes: !low_bytes(held),
+            // Without decimals every byte is finer, so what the shift does to them does not matter.
+            fraction_shift: (64 - 8 * held) & 63,
             one: POWERS_OF_TEN[decimals as usize],
         })
     }
@@ -75,24 +88,41 @@ impl Scaler {
 
     /// Reads the number at the start of `bytes` and returns its mantissa and how many bytes it took. What follows the
     /// number is the caller's business.
+    ///
+    /// # Errors
+    /// As [`DecimalError`] says.
     #[inline(always)]
     pub fn scan(self, bytes: &[u8]) -> Result<(i64, usize), DecimalError> {
         // The common shape: 1 to 7 digits, a point, 1 to 8 digits, and a word to read at either place.
         if let Some(whole) = load(bytes, 0) {
-            let whole_len = digit_run(whole);
+            // An eighth digit would take the place of the point and be refused there.
+            let whole_bits = (not_digits(whole) | 1 << 63).trailing_zeros() & !7;
+            let whole_len = (whole_bits / 8) as usize;
+            let point = (whole >> whole_bits) & 0xff == POINT;
             let leading_zero = whole & 0xff == 0 && whole_len > 1;
-            let fits = whole_len.wrapping_sub(1) < 7 && !leading_zero && self.decimal_bits <= 64;
-            if fits
-                && bytes[whole_len] == b'.'
+            if point
+                && whole_len > 0
+                && !leading_zero
+                && self.decimals <= WORD_DIGITS
                 && let Some(fraction) = load(bytes, whole_len + 1)
             {
-                let fraction_len = digit_run(fraction);
+                let fraction_end = not_digits(fraction);
+                let (fraction_len, fraction) = match fraction_end {
+                    0 => (8, fraction),
+                    _ => {
+                        let before_end = (fraction_end & fraction_end.wrapping_neg()) / 0x80 - 1;
+                        ((fraction_end.trailing_zeros() / 8) as usize, fraction & before_end)
+                    }
+                };
                 let end = whole_len + 1 + fraction_len;
                 let more = fraction_len == 8 && bytes.get(end).is_some_and(u8::is_ascii_digit);
                 if fraction_len != 0 && !more {
-                    return self
-                        .join(whole, whole_len, fraction, fraction_len)
-                        .map(|mantissa| (mantissa, end));
+                    if fraction & self.finer_bytes != 0 {
+                        return Err(DecimalError::FinerThanScale);
+                    }
+                    let whole = whole << ((64 - whole_bits) & 63);
+                    let fraction = fraction << self.fraction_shift;
+                    return Ok((self.join(whole, whole_len, fraction), end));
                 }
             }
         }
@@ -106,25 +136,19 @@ impl Scaler {
         Some((mantissa, at + len))
     }
 
-    /// The mantissa of `whole_len` digits before the point and `fraction_len` after it, each in the low bytes of its
-    /// word as digit values; the bytes above them are noise.
+    /// The mantissa of `whole_len` digits before the point and of the decimals, each in the high bytes of its word, as
+    /// digit values with zeros below.
+    ///
+    /// The first digit is the lowest byte of a word, so zeros in the low bytes are leading zeros, and decimals that the
+    /// wire left out are zero bytes above, which are zero digits: no branch on how many there were.
     #[inline(always)]
-    fn join(self, whole: u64, whole_len: usize, fraction: u64, fraction_len: usize) -> Result<i64, DecimalError> {
-        // The first digit is the lowest byte, so "shift left" drops digits at the end and puts zeros in front.
-        let whole = whole << (64 - 8 * whole_len);
-        let fraction = fraction & (u64::MAX >> (64 - 8 * fraction_len));
-        if fraction.checked_shr(self.decimal_bits).unwrap_or(0) != 0 {
-            return Err(DecimalError::FinerThanScale);
-        }
-        // Absent decimals are zero bytes, which are zero digits: no branch on how many the wire had.
-        let fraction = fraction.checked_shl(64 - self.decimal_bits).unwrap_or(0);
-        if whole_len * 8 + self.decimal_bits as usize <= 64 {
+    fn join(self, whole: u64, whole_len: usize, fraction: u64) -> i64 {
+        if whole_len + usize::from(self.decimals) <= usize::from(WORD_DIGITS) {
             // Both parts fit one word: half the multiplications.
-            let joined = whole.checked_shr(self.decimal_bits).unwrap_or(0) | fraction;
-            return Ok(eight_digits(joined) as i64);
+            return eight_digits(whole >> (8 * u32::from(self.decimals)) | fraction) as i64;
         }
         // Below 10^7 * 10^8 + 10^8, so it fits.
-        Ok((eight_digits(whole) * self.one + eight_digits(fraction)) as i64)
+        (eight_digits(whole) * self.one + eight_digits(fraction)) as i64
     }
 
     /// The same rules, byte by byte: long numbers, whole numbers, numbers at the very end of a buffer.
@@ -157,6 +181,104 @@ impl Scaler {
             mantissa,
             whole_len + if fraction_len == 0 { 0 } else { 1 + fraction_len },
         ))
+    }
+}
+
+/// A [`Scaler`] that expects the next number to have as many digits before and after the point as the last one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShapedScaler {
+    scaler: Scaler,
+    whole_len: usize,
+    fraction_len: usize,
+    /// The high bit of each byte before the point.
+    whole_marks: u64,
+    /// The point, and the byte that it takes, in the word before it.
+    point: u64,
+    point_byte: u64,
+    /// The least first digit: a longer number does not start with zero.
+    first_least: u8,
+    whole_shift: u32,
+    /// The high bit of each byte of the fraction.
+    fraction_marks: u64,
+    /// The bytes of the fraction, and those of them that must be zero.
+    fraction_bytes: u64,
+    finer_bytes: u64,
+}
+
+impl ShapedScaler {
+    /// Expects `0.0` first.
+    pub(crate) fn new(scaler: Scaler) -> Self {
+        let mut shaped = Self {
+            scaler,
+            whole_len: 0,
+            fraction_len: 0,
+            whole_marks: 0,
+            point: 0,
+            point_byte: 0,
+            first_least: 0,
+            whole_shift: 0,
+            fraction_marks: 0,
+            fraction_bytes: 0,
+            finer_bytes: 0,
+        };
+        shaped.expect(1, 1);
+        shaped
+    }
+
+    pub(crate) fn scaler(&self) -> Scaler {
+        self.scaler
+    }
+
+    /// Reads the number at `at`, which `end` follows, and returns its mantissa and where the frame continues (at `end`).
+    /// `None` for any error.
+    #[inline(always)]
+    pub(crate) fn scan_at(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
+        let fraction_at = at + self.whole_len + 1;
+        let next = fraction_at + self.fraction_len;
+        if let (Some(whole), Some(fraction)) = (load(frame, at), load(frame, fraction_at))
+            && self.scaler.decimals <= WORD_DIGITS
+        {
+            // Everything that is not as expected leaves a bit.
+            let surprise = (may_not_be_digits(whole) & self.whole_marks)
+                | ((whole ^ self.point) & self.point_byte)
+                | (may_not_be_digits(fraction) & self.fraction_marks)
+                | (fraction & self.finer_bytes);
+            if surprise == 0 && whole as u8 >= self.first_least && frame.get(next) == Some(&end) {
+                let whole = whole << self.whole_shift;
+                let fraction = (fraction & self.fraction_bytes) << self.scaler.fraction_shift;
+                return Some((self.scaler.join(whole, self.whole_len, fraction), next));
+            }
+        }
+        self.scan_surprise(frame, at, end)
+    }
+
+    /// A number of another shape, which is expected from here on.
+    #[inline(never)]
+    fn scan_surprise(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
+        let (mantissa, next) = self.scaler.scan_at(frame, at)?;
+        if frame.get(next) != Some(&end) {
+            return None;
+        }
+        let whole_len = digit_run(load(frame, at).unwrap_or(0));
+        let fraction_len = (next - at).wrapping_sub(whole_len + 1);
+        if (1..=7).contains(&whole_len) && (1..=8).contains(&fraction_len) {
+            self.expect(whole_len, fraction_len);
+        }
+        Some((mantissa, next))
+    }
+
+    /// Prepares for `whole_len` (1 to 7) digits before the point and `fraction_len` (1 to 8) behind it.
+    fn expect(&mut self, whole_len: usize, fraction_len: usize) {
+        self.whole_len = whole_len;
+        self.fraction_len = fraction_len;
+        self.whole_marks = HIGH_BITS & low_bytes(whole_len as u32);
+        self.point = POINT << (8 * whole_len);
+        self.point_byte = 0xff << (8 * whole_len);
+        self.first_least = u8::from(whole_len > 1);
+        self.whole_shift = 64 - 8 * whole_len as u32;
+        self.fraction_bytes = low_bytes(fraction_len as u32);
+        self.fraction_marks = HIGH_BITS & self.fraction_bytes;
+        self.finer_bytes = self.scaler.finer_bytes & self.fraction_bytes;
     }
 }
 
@@ -299,10 +421,25 @@ fn load(bytes: &[u8], at: usize) -> Option<u64> {
 /// How many of the low bytes of `word` are digit values, up to the first that is not.
 #[inline(always)]
 fn digit_run(word: u64) -> usize {
+    (not_digits(word).trailing_zeros() / 8) as usize
+}
+
+/// The high bit of the first byte that is not a digit value, and perhaps of some behind it; zero if all are.
+#[inline(always)]
+fn not_digits(word: u64) -> u64 {
+    may_not_be_digits(word) & HIGH_BITS
+}
+
+/// [`not_digits`] in the high bits, noise below.
+#[inline(always)]
+fn may_not_be_digits(word: u64) -> u64 {
     // 9 + 0x76 is the largest sum without the high bit. A carry out of a byte above it reaches only bytes that come
     // later in the text, behind the first that is not a digit.
-    let not_digit = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
-    (not_digit.trailing_zeros() / 8) as usize
+    word.wrapping_add(0x7676_7676_7676_7676) | word
+}
+
+const fn low_bytes(count: u32) -> u64 {
+    if count >= 8 { u64::MAX } else { (1 << (8 * count)) - 1 }
 }
 
 /// The number of eight digit values, the first in the lowest byte: pairs, then fours, then eight.
@@ -314,6 +451,14 @@ fn eight_digits(word: u64) -> u64 {
     let low = ((pairs >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
     high.wrapping_add(low) >> 32
 }
+
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// A point with `'0'` taken off, as [`load`] gives it.
+const POINT: u64 = (b'.' ^ b'0') as u64;
+
+/// The digits that one word holds.
+const WORD_DIGITS: u8 = 8;
 
 const POWERS_OF_TEN: [u64; 19] = {
     let mut powers = [1_u64; 19];
@@ -447,6 +592,22 @@ mod tests {
                 let longer = format!("{text}{tail}");
                 let scanned = Scaler::new(decimals).unwrap().scan(longer.as_bytes());
                 prop_assert_eq!(scanned, Ok((mantissa, text.len())));
+            }
+        }
+
+        #[test]
+        fn a_bet_on_the_shape_changes_no_result(
+            texts in proptest::collection::vec("[0-9]{1,9}(\\.[0-9]{0,6}[0-9]?0{0,4})?x?", 1..12),
+            decimals in 0_u8..=18,
+        ) {
+            let scaler = Scaler::new(decimals).unwrap();
+            let mut shaped = ShapedScaler::new(scaler);
+            let frame = texts.join("\"");
+            let mut at = 0;
+            for text in &texts {
+                let plain = scaler.scan_at(frame.as_bytes(), at).filter(|(_, next)| frame.as_bytes().get(*next) == Some(&b'"'));
+                prop_assert_eq!(shaped.scan_at(frame.as_bytes(), at, b'"'), plain, "{} at {}", text, decimals);
+                at += text.len() + 1;
             }
         }
 

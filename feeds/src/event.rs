@@ -14,10 +14,14 @@ pub struct Stamps {
     pub kernel: Option<UnixNanos>,
     /// When the read returned, by the wall clock (derived from the counter, not from a system call).
     pub receive_time: UnixNanos,
+    /// When the read was begun.
+    pub read_started: Ticks,
     /// When the read returned.
     pub read: Ticks,
-    /// When its record was decrypted; equal to `read` without TLS.
+    /// When what was read was decrypted; equal to `read` without TLS.
     pub decrypted: Ticks,
+    /// When cutting the frame out was begun: when the message before it in the same read was done with.
+    pub frame_started: Ticks,
     /// When the frame was cut out.
     pub framed: Ticks,
     /// When the message was understood.

@@ -14,6 +14,7 @@ pub mod capture;
 pub mod clock;
 pub mod decimal;
 pub mod event;
+pub mod feed;
 pub mod net;
 pub mod sim;
 pub mod types;

@@ -8,11 +8,13 @@
 //! [`Predictor`] hides what runs the graph. Today that is tract, which is right and allocates on every inference; a plan
 //! that does not allocate takes its place behind the same three calls.
 
+mod builtin;
 mod contract;
 mod load;
 mod predict;
 mod tract;
 
+pub use builtin::{SourceError, load_source};
 pub use contract::{Contract, ContractFeature, LabelRule, LabelVariant};
 pub use load::{LoadError, Model};
 pub use predict::{Answer, Class, PredictError, Prediction, Predictor};

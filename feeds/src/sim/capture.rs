@@ -123,6 +123,14 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
     let key = exchange
         .connect(target, start)
         .map_err(|status| refused(format!("HTTP {status}")))?;
+    writer.note(
+        start,
+        "open",
+        &format!(
+            "a generated market, {} {target}, seed {}",
+            config.venue, config.market.seed
+        ),
+    )?;
     for request in &requests {
         writer.note(start, "sent", request)?;
         exchange.receive(key, request, start);
@@ -153,9 +161,9 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
         while let Some((time, symbol)) = fetches.pop_front_if(|(time, _)| *time <= next) {
             let name = &symbols[symbol];
             let reply = exchange.rest(&format!("/api/v3/depth?symbol={name}&limit=5000"), time);
-            writer.note(time, "rest", name)?;
             // What fell due on the way to this time was said before the answer.
             write_batch(&mut exchange, key, time, &mut writer, &refused, |_, _| {})?;
+            writer.note(time, "rest", name)?;
             writer.line(time, &reply.body)?;
         }
         now = next.max(now);

@@ -50,18 +50,21 @@ pub(super) fn push_rfc3339(out: &mut Vec<u8>, time: UnixNanos) {
         shifted_month - 9
     };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let mut field = |number: u64, width: usize, after: u8| {
-        let text = format!("{number:0width$}");
-        out.extend_from_slice(text.as_bytes());
-        out.push(after);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let mut field = |at: std::ops::Range<usize>, mut number: u64| {
+        for digit in text[at].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
     };
-    field(year, 4, b'-');
-    field(month, 2, b'-');
-    field(day, 2, b'T');
-    field(second_of_day / 3_600, 2, b':');
-    field(second_of_day / 60 % 60, 2, b':');
-    field(second_of_day % 60, 2, b'.');
-    field(micros, 6, b'Z');
+    field(0..4, year);
+    field(5..7, month);
+    field(8..10, day);
+    field(11..13, second_of_day / 3_600);
+    field(14..16, second_of_day / 60 % 60);
+    field(17..19, second_of_day % 60);
+    field(20..26, micros);
+    out.extend_from_slice(&text);
 }
 
 /// Appends a string of ours as JSON. What came from a peer and is echoed goes through here too.

@@ -144,9 +144,9 @@ impl Session {
         each!(&mut self.0, dialect => dialect.on_close(sink));
     }
 
-    /// The first symbol whose REST snapshot would be used if it came now.
-    pub fn awaits_snapshot(&self) -> Option<SymbolId> {
-        each!(&self.0, dialect => dialect.awaits_snapshot())
+    /// Whether a REST snapshot of that symbol would be used if it came now.
+    pub fn awaits_snapshot(&self, symbol: SymbolId) -> bool {
+        each!(&self.0, dialect => dialect.awaits_snapshot(symbol))
     }
 }
 

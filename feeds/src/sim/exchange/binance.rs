@@ -354,15 +354,7 @@ impl Binance {
         }
         let symbol = Some(index as u16);
         let fault = clients.faults.strike(Struck::Rest, symbol, |_| true);
-        if let Some(Fault::RestStatus {
-            status,
-            retry_after_seconds,
-        }) = fault
-        {
-            let mut reply = refusal(status, -1003, "Way too many requests; IP banned for a while.");
-            if let Some(seconds) = retry_after_seconds {
-                reply.headers.push(("Retry-After", seconds.to_string()));
-            }
+        if let Some(reply) = fault.as_ref().and_then(refusal_by) {
             return reply;
         }
         let huge = match clients.faults.strike(Struck::Snapshot, symbol, |_| true) {
@@ -376,9 +368,7 @@ impl Binance {
         let mut reply = RestReply::json(200, body);
         reply.headers.push(("x-mbx-used-weight-1m", self.weight.1.to_string()));
         reply.snapshot_of = symbol;
-        if let Some(Fault::RestTruncated { is_length_right }) = fault {
-            reply.cut = Some((reply.body.len() / 2, is_length_right));
-        }
+        reply.cut_by(fault.as_ref());
         reply
     }
 }
@@ -391,11 +381,7 @@ impl Dialect for Binance {
         market: &Market,
         clients: &mut Clients,
     ) -> Result<(), u16> {
-        clients.shutdown_message = |now, out| {
-            out.extend_from_slice(b"{\"e\":\"serverShutdown\",\"E\":");
-            push_u64(out, now.0 / 1_000_000);
-            out.push(b'}');
-        };
+        clients.shutdown_message = shutdown_message;
         // Times in microseconds are not simulated: refuse rather than answer in milliseconds.
         if target
             .query("timeUnit")
@@ -403,12 +389,7 @@ impl Dialect for Binance {
         {
             return Err(400);
         }
-        let path = target.path();
-        let (is_combined, names) = match path.split_once("/ws") {
-            Some(("", rest)) if rest.is_empty() || rest.starts_with('/') => (false, rest.trim_matches('/')),
-            _ if path == "/stream" => (true, target.query("streams").unwrap_or("")),
-            _ => return Err(404),
-        };
+        let (is_combined, names) = streams_of(target).ok_or(404u16)?;
         if self.clients.len() <= key {
             self.clients.resize_with(key + 1, || None);
         }
@@ -416,7 +397,7 @@ impl Dialect for Binance {
             is_combined,
             ..Session::default()
         });
-        for name in names.split('/').filter(|name| !name.is_empty()) {
+        for name in names {
             self.subscribe(key, name, market, clients.now);
         }
         Ok(())
@@ -530,7 +511,41 @@ impl Dialect for Binance {
     }
 }
 
-fn refuse(key: ClientKey, code: i32, reason: &str, id: Option<&str>, clients: &mut Clients) {
+/// How the venue says that it will go away.
+pub(super) fn shutdown_message(now: UnixNanos, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"e\":\"serverShutdown\",\"E\":");
+    push_u64(out, now.0 / 1_000_000);
+    out.push(b'}');
+}
+
+/// Whether a WebSocket address wraps its messages, and the streams that it names; `None` where there is no WebSocket.
+pub(super) fn streams_of(target: Target<'_>) -> Option<(bool, Vec<&str>)> {
+    let path = target.path();
+    let (is_combined, names) = match path.strip_prefix("/ws") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (false, rest),
+        _ if path == "/stream" => (true, target.query("streams").unwrap_or("")),
+        _ => return None,
+    };
+    Some((is_combined, names.split('/').filter(|name| !name.is_empty()).collect()))
+}
+
+/// What a fault answers instead of a book.
+pub(super) fn refusal_by(fault: &Fault) -> Option<RestReply> {
+    let Fault::RestStatus {
+        status,
+        retry_after_seconds,
+    } = fault
+    else {
+        return None;
+    };
+    let mut reply = refusal(*status, -1003, "Way too many requests; IP banned for a while.");
+    if let Some(seconds) = retry_after_seconds {
+        reply.headers.push(("Retry-After", seconds.to_string()));
+    }
+    Some(reply)
+}
+
+pub(super) fn refuse(key: ClientKey, code: i32, reason: &str, id: Option<&str>, clients: &mut Clients) {
     let mut body = format!("{{\"error\":{{\"code\":{code},\"msg\":").into_bytes();
     push_string(&mut body, reason);
     body.extend_from_slice(b"},\"id\":");
@@ -539,7 +554,7 @@ fn refuse(key: ClientKey, code: i32, reason: &str, id: Option<&str>, clients: &m
     clients.push(key, Meta::new(MessageKind::Refusal), &[&body]);
 }
 
-fn refusal(status: u16, code: i32, reason: &str) -> RestReply {
+pub(super) fn refusal(status: u16, code: i32, reason: &str) -> RestReply {
     let mut body = format!("{{\"code\":{code},\"msg\":").into_bytes();
     push_string(&mut body, reason);
     body.push(b'}');

@@ -21,6 +21,7 @@ pub(in crate::sim) struct Kraken {
     views: Vec<Vec<View>>,
     trades: Vec<Vec<ClientKey>>,
     scratch: Vec<u8>,
+    levels: Vec<Level>,
     opened: u64,
 }
 
@@ -46,6 +47,7 @@ impl Kraken {
             views: (0..count).map(|_| Vec::new()).collect(),
             trades: vec![Vec::new(); count],
             scratch: Vec::new(),
+            levels: Vec::new(),
             opened: 0,
         }
     }
@@ -59,11 +61,7 @@ impl Kraken {
         let req_id = req_id.as_deref();
         let method = request.get("method").and_then(|method| method.as_str()).unwrap_or("");
         if method == "ping" {
-            let mut body = b"{\"method\":\"pong\"".to_vec();
-            push_req_id(&mut body, req_id);
-            push_times(&mut body, now);
-            body.push(b'}');
-            return clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
+            return pong(key, req_id, clients);
         }
         if method != "subscribe" && method != "unsubscribe" {
             return answer(
@@ -260,11 +258,7 @@ impl Kraken {
 
 impl Dialect for Kraken {
     fn connected(&mut self, key: ClientKey, target: Target<'_>, _: &Market, clients: &mut Clients) -> Result<(), u16> {
-        clients.shutdown_message = |_, out| {
-            let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
-                        \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
-            out.extend_from_slice(data.as_bytes());
-        };
+        clients.shutdown_message = shutdown_message;
         if target.path() != "/v2" {
             return Err(404);
         }
@@ -322,14 +316,22 @@ impl Dialect for Kraken {
             push_string(&mut out, &instrument.config().symbol);
             let mut covered = None;
             let mut has_changes = false;
-            for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
-                out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
+            for (side, list) in [(Side::Bid, b",\"bids\":["), (Side::Ask, b",\"asks\":[")] {
+                out.extend_from_slice(list);
                 let levels = if side == Side::Bid {
                     &mut view.bids
                 } else {
                     &mut view.asks
                 };
-                has_changes |= update_view(&mut out, instrument, side, view.depth, levels, &mut covered);
+                has_changes |= update_view(
+                    &mut out,
+                    instrument,
+                    side,
+                    view.depth,
+                    levels,
+                    &mut self.levels,
+                    &mut covered,
+                );
                 out.push(b']');
             }
             push_proof(&mut out, instrument, clients.now);
@@ -398,6 +400,55 @@ impl Kraken {
             Some((key, UnixNanos(last.0 + HEARTBEAT_NS)))
         })
     }
+}
+
+/// How the venue says that it will go away.
+pub(super) fn shutdown_message(_: UnixNanos, out: &mut Vec<u8>) {
+    let data = "{\"channel\":\"status\",\"type\":\"update\",\"data\":[{\"version\":\"2.0.10\",\"system\":\
+                \"maintenance\",\"api_version\":\"v2\",\"connection_id\":7204881492680171915}]}";
+    out.extend_from_slice(data.as_bytes());
+}
+
+/// Answers a `ping` request.
+pub(super) fn pong(key: ClientKey, req_id: Option<&str>, clients: &mut Clients) {
+    let mut body = b"{\"method\":\"pong\"".to_vec();
+    push_req_id(&mut body, req_id);
+    push_times(&mut body, clients.now);
+    body.push(b'}');
+    clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
+}
+
+/// Refuses a request.
+pub(super) fn refuse(
+    key: ClientKey,
+    method: &str,
+    error: &str,
+    symbol: Option<&str>,
+    req_id: Option<&str>,
+    clients: &mut Clients,
+) {
+    let now = clients.now;
+    answer(
+        key,
+        clients,
+        &Answer {
+            symbol,
+            ..Answer::failure(method, error, now, req_id)
+        },
+    );
+}
+
+/// Accepts a request, with a result that is JSON already.
+pub(super) fn acknowledge(key: ClientKey, method: &str, result: &str, req_id: Option<&str>, clients: &mut Clients) {
+    let now = clients.now;
+    answer(
+        key,
+        clients,
+        &Answer {
+            result: Some(result),
+            ..Answer::failure(method, "", now, req_id)
+        },
+    );
 }
 
 /// What is answered to a request.
@@ -498,9 +549,11 @@ fn update_view(
     side: Side,
     depth: usize,
     view: &mut Vec<Level>,
+    now: &mut Vec<Level>,
     covered: &mut Option<std::ops::Range<usize>>,
 ) -> bool {
-    let now: Vec<Level> = instrument.levels(side).take(depth).collect();
+    now.clear();
+    now.extend(instrument.levels(side).take(depth));
     let before = |a: &Level, b: &Level| match side {
         Side::Bid => a.price > b.price,
         Side::Ask => a.price < b.price,
@@ -544,7 +597,7 @@ fn update_view(
             }
         }
     }
-    *view = now;
+    std::mem::swap(view, now);
     has_changes
 }
 

@@ -7,6 +7,7 @@
 mod binance;
 mod clients;
 mod kraken;
+mod playback;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,13 @@ mod tests;
 use crate::types::{UnixNanos, VenueId};
 
 pub(super) use binance::Binance;
-pub(super) use clients::{Batch, ClientKey, Clients, End, Meta};
+pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
 pub(super) use kraken::Kraken;
+pub use playback::PlaybackPace;
+pub(super) use playback::{Contents, Playback};
 pub(super) use source::Generated;
 
+use super::fault::Fault;
 use super::market::Market;
 
 /// An answer to a REST request.
@@ -33,6 +37,13 @@ pub(super) struct RestReply {
 }
 
 impl RestReply {
+    /// Cuts the body where a fault says so.
+    fn cut_by(&mut self, fault: Option<&Fault>) {
+        if let Some(Fault::RestTruncated { is_length_right }) = fault {
+            self.cut = Some((self.body.len() / 2, *is_length_right));
+        }
+    }
+
     pub(super) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("Content-Type", "application/json;charset=UTF-8".to_owned())];
         Self {

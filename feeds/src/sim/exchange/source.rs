@@ -48,6 +48,7 @@ impl Generated {
         }
     }
 
+    #[cfg(test)]
     pub(in crate::sim) fn market(&self) -> &Market {
         &self.market
     }

@@ -196,9 +196,10 @@ impl BinanceSession {
         self.rest_paths.get(symbol.index()).map(String::as_str)
     }
 
-    pub(super) fn awaits_snapshot(&self) -> Option<SymbolId> {
-        let index = self.feeds.iter().position(|feed| feed.phase == Phase::Awaiting)?;
-        Some(self.instruments[index].id)
+    pub(super) fn awaits_snapshot(&self, symbol: SymbolId) -> bool {
+        self.feeds
+            .get(symbol.index())
+            .is_some_and(|feed| feed.phase == Phase::Awaiting)
     }
 
     pub(super) fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, _out: &mut Outbox) {

@@ -4,7 +4,7 @@ use crate::decimal::{self, Decimals};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
 use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers};
+use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers, ShapedScalers};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
 
@@ -57,7 +57,7 @@ pub struct Answer {
 /// Reads frames of one connection. Keeps every buffer: after the first messages it allocates nothing.
 pub struct Parser {
     symbols: SymbolTable,
-    scalers: Vec<Scalers>,
+    scalers: Vec<ShapedScalers>,
     likely: SymbolId,
     json: JsonReader,
 }
@@ -78,7 +78,7 @@ impl Parser {
     /// set.
     pub fn new<'a>(symbols: impl Iterator<Item = &'a str>) -> Self {
         let symbols = SymbolTable::new(symbols);
-        let zero = Scalers::new(Scale::default()).expect("zero decimals are below the most");
+        let zero = ShapedScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
         Self {
             scalers: vec![zero; symbols.iter().count()],
             symbols,
@@ -91,7 +91,7 @@ impl Parser {
     pub fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
         match (self.scalers.get_mut(symbol.index()), Scalers::new(scale)) {
             (Some(slot), Some(scalers)) => {
-                *slot = scalers;
+                *slot = ShapedScalers::new(scalers);
                 true
             }
             _ => false,
@@ -139,7 +139,7 @@ impl Parser {
                 is_snapshot,
                 item,
             } => {
-                let own = scalers[symbol.index()];
+                let own = scalers[symbol.index()].plain();
                 let [bids, asks, checksum, timestamp] = item
                     .get(["bids", "asks", "checksum", "timestamp"])
                     .ok_or(ParseError::Malformed)?;
@@ -227,7 +227,7 @@ impl Parser {
     ) -> Result<Message, ParseError> {
         changes.clear();
         prints.clear();
-        match scan::body(frame, head, &self.symbols, &self.scalers, changes, prints) {
+        match scan::body(frame, head, &self.symbols, &mut self.scalers, changes, prints) {
             Some(message) => Ok(message),
             None => self.parse_any(frame, changes, prints),
         }
@@ -365,13 +365,13 @@ fn read_levels(
     Ok(())
 }
 
-fn read_trade(item: Json<'_, '_>, symbols: &SymbolTable, scalers: &[Scalers]) -> Result<Print, ParseError> {
+fn read_trade(item: Json<'_, '_>, symbols: &SymbolTable, scalers: &[ShapedScalers]) -> Result<Print, ParseError> {
     let [symbol, side, price, qty, trade_id, timestamp] = item
         .get(["symbol", "side", "price", "qty", "trade_id", "timestamp"])
         .ok_or(ParseError::Malformed)?;
     let spelling = required(symbol)?.str().ok_or(ParseError::Malformed)?;
     let symbol = symbols.find(spelling.as_bytes()).ok_or(ParseError::UnknownSymbol)?;
-    let own = scalers[symbol.index()];
+    let own = scalers[symbol.index()].plain();
     let aggressor = match required(side)?.str() {
         Some("buy") => Side::Bid,
         Some("sell") => Side::Ask,

@@ -6,7 +6,7 @@
 use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId};
-use crate::venue::message::{Print, Scalers, literal};
+use crate::venue::message::{Print, ShapedScalers, literal};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
 
@@ -69,13 +69,13 @@ pub(super) fn body(
     frame: &[u8],
     head: &Head,
     symbols: &SymbolTable,
-    scalers: &[Scalers],
+    scalers: &mut [ShapedScalers],
     changes: &mut Vec<LevelChange>,
     prints: &mut Vec<Print>,
 ) -> Option<Message> {
     match head.kind {
         Kind::Snapshot | Kind::Update => {
-            let own = scalers[head.symbol.index()];
+            let own = &mut scalers[head.symbol.index()];
             let at = levels(frame, literal(frame, head.at, b",\"bids\":[")?, Side::Bid, own, changes)?;
             let at = levels(frame, literal(frame, at, b",\"asks\":[")?, Side::Ask, own, changes)?;
             let at = literal(frame, at, b",\"checksum\":")?;
@@ -93,7 +93,7 @@ pub(super) fn body(
         Kind::Trades => {
             let (mut symbol, mut at) = (head.symbol, head.at);
             loop {
-                at = trade(frame, at, symbol, scalers[symbol.index()], prints)?;
+                at = trade(frame, at, symbol, &mut scalers[symbol.index()], prints)?;
                 match literal(frame, at, b",{\"symbol\":\"") {
                     Some(next) => {
                         let (other, len) = symbols.scan(&frame[next..], b'"', symbol)?;
@@ -109,21 +109,28 @@ pub(super) fn body(
 
 /// Reads `{"price":P,"qty":Q},…` from behind the opening bracket to behind the closing one.
 #[inline(always)]
-fn levels(frame: &[u8], mut at: usize, side: Side, scalers: Scalers, changes: &mut Vec<LevelChange>) -> Option<usize> {
+fn levels(
+    frame: &[u8],
+    mut at: usize,
+    side: Side,
+    scalers: &mut ShapedScalers,
+    changes: &mut Vec<LevelChange>,
+) -> Option<usize> {
     if frame.get(at) == Some(&b']') {
         return Some(at + 1);
     }
     loop {
-        let (price, next) = scalers.price.scan_at(frame, literal(frame, at, b"{\"price\":")?)?;
-        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b",\"qty\":")?)?;
+        let (price, next) = scalers
+            .price
+            .scan_at(frame, literal(frame, at, b"{\"price\":")?, b',')?;
+        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b",\"qty\":")?, b'}')?;
         changes.push(LevelChange {
             side,
             price: Price(price),
             qty: Qty(qty),
         });
-        let end = literal(frame, next, b"}")?;
-        at = end + 1;
-        match frame.get(end)? {
+        at = next + 2;
+        match frame.get(next + 1)? {
             b',' => {}
             b']' => return Some(at),
             _ => return None,
@@ -133,14 +140,22 @@ fn levels(frame: &[u8], mut at: usize, side: Side, scalers: Scalers, changes: &m
 
 /// Reads one trade from behind its symbol to behind its closing brace.
 #[inline]
-fn trade(frame: &[u8], at: usize, symbol: SymbolId, scalers: Scalers, prints: &mut Vec<Print>) -> Option<usize> {
+fn trade(
+    frame: &[u8],
+    at: usize,
+    symbol: SymbolId,
+    scalers: &mut ShapedScalers,
+    prints: &mut Vec<Print>,
+) -> Option<usize> {
     let at = literal(frame, at, b",\"side\":\"")?;
     let (aggressor, at) = match literal(frame, at, b"buy\"") {
         Some(at) => (Side::Bid, at),
         None => (Side::Ask, literal(frame, at, b"sell\"")?),
     };
-    let (price, at) = scalers.price.scan_at(frame, literal(frame, at, b",\"price\":")?)?;
-    let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b",\"qty\":")?)?;
+    let (price, at) = scalers
+        .price
+        .scan_at(frame, literal(frame, at, b",\"price\":")?, b',')?;
+    let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b",\"qty\":")?, b',')?;
     let at = literal(frame, at, b",\"ord_type\":\"")?;
     let at = match literal(frame, at, b"limit\"") {
         Some(at) => at,

@@ -1,0 +1,229 @@
+//! Receive paths: WebSocket decode, parse, book. The same code runs on a stream in memory and on a socket.
+
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use boomnet::stream::ReadHint;
+use boomnet::ws::{Websocket, WebsocketFrame};
+use fastwebsockets::{OpCode, Role as FastRole, WebSocket};
+use futures_util::StreamExt;
+use quantumflow_feeds::Side;
+use quantumflow_feeds::ws::{Decoder, Limits, Message, Role};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Runtime;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role as TungsteniteRole;
+
+use super::parse::Parse;
+use crate::rivals::DepthBook;
+
+/// When each message was sent, and how long it took to be in the book. Shared with the sender.
+#[derive(Debug)]
+pub struct Probe {
+    /// The clock of both threads starts here.
+    pub start: Instant,
+    /// Nanoseconds since `start` at which each message was given to the kernel.
+    pub sent_ns: Arc<[AtomicU64]>,
+    /// From there to the book, nanoseconds, in the order of the messages.
+    pub latency_ns: Vec<u64>,
+}
+
+/// Parser and book behind a WebSocket library.
+#[derive(Default)]
+pub struct Pipeline<P, B> {
+    parser: P,
+    /// The book.
+    pub book: B,
+    /// Messages in the book.
+    pub applied: usize,
+    /// Where latencies go, if they are asked for.
+    pub probe: Option<Probe>,
+}
+
+impl<P: Parse, B: DepthBook> Pipeline<P, B> {
+    #[inline]
+    fn message(&mut self, payload: &[u8]) {
+        let book = &mut self.book;
+        self.parser.parse(payload, |side, price, quantity| book.set(side, price, quantity));
+        self.applied();
+    }
+
+    #[inline]
+    fn message_mut(&mut self, payload: &mut [u8]) {
+        let book = &mut self.book;
+        self.parser.parse_mut(payload, |side, price, quantity| book.set(side, price, quantity));
+        self.applied();
+    }
+
+    #[inline]
+    fn applied(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            let now_ns = probe.start.elapsed().as_nanos() as u64;
+            // Acquire: pairs with the sender's Release, which comes before the bytes that were just read.
+            let sent_ns = probe.sent_ns[self.applied].load(Ordering::Acquire);
+            probe.latency_ns.push(now_ns.saturating_sub(sent_ns));
+        }
+        self.applied += 1;
+    }
+}
+
+/// One engine on one connection.
+pub trait Receive {
+    /// Reads until at least `target` messages are in the book, and returns how many are: a read may bring more.
+    fn receive(&mut self, target: usize) -> usize;
+    /// All levels, best first.
+    fn levels(&self, side: Side) -> Vec<(i64, i64)>;
+    /// Asks for latencies.
+    fn set_probe(&mut self, probe: Probe);
+    /// The probe back, with its latencies.
+    fn take_probe(&mut self) -> Option<Probe>;
+}
+
+macro_rules! pipeline_access {
+    () => {
+        fn levels(&self, side: Side) -> Vec<(i64, i64)> {
+            self.pipeline.book.levels(side)
+        }
+
+        fn set_probe(&mut self, probe: Probe) {
+            self.pipeline.probe = Some(probe);
+        }
+
+        fn take_probe(&mut self) -> Option<Probe> {
+            self.pipeline.probe.take()
+        }
+    };
+}
+
+/// tokio-tungstenite on a current-thread runtime.
+pub struct Tungstenite<S, P, B> {
+    runtime: Runtime,
+    socket: WebSocketStream<S>,
+    pipeline: Pipeline<P, B>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Tungstenite<S, P, B> {
+    /// On a connection after its handshake.
+    pub fn new(runtime: Runtime, stream: S) -> Self {
+        let socket = runtime.block_on(WebSocketStream::from_raw_socket(stream, TungsteniteRole::Client, None));
+        Self { runtime, socket, pipeline: Pipeline::default() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Tungstenite<S, P, B> {
+    fn receive(&mut self, target: usize) -> usize {
+        let Self { runtime, socket, pipeline } = self;
+        runtime.block_on(async {
+            while pipeline.applied < target {
+                let message = socket.next().await.expect("the sender sends them all").expect("a frame of ours");
+                if message.is_text() {
+                    pipeline.message(message.into_data().as_ref());
+                }
+            }
+        });
+        pipeline.applied
+    }
+
+    pipeline_access!();
+}
+
+/// fastwebsockets on a current-thread runtime.
+pub struct Fast<S, P, B> {
+    runtime: Runtime,
+    socket: WebSocket<S>,
+    pipeline: Pipeline<P, B>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Fast<S, P, B> {
+    /// On a connection after its handshake.
+    pub fn new(runtime: Runtime, stream: S) -> Self {
+        let socket = WebSocket::after_handshake(stream, FastRole::Client);
+        Self { runtime, socket, pipeline: Pipeline::default() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Fast<S, P, B> {
+    fn receive(&mut self, target: usize) -> usize {
+        let Self { runtime, socket, pipeline } = self;
+        runtime.block_on(async {
+            while pipeline.applied < target {
+                let mut frame = socket.read_frame().await.expect("a frame of ours");
+                if frame.opcode == OpCode::Text {
+                    pipeline.message_mut(frame.payload.to_mut());
+                }
+            }
+        });
+        pipeline.applied
+    }
+
+    pipeline_access!();
+}
+
+/// boomnet, polled without waiting.
+pub struct Boomnet<S, P, B> {
+    socket: Websocket<S>,
+    pipeline: Pipeline<P, B>,
+}
+
+impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Boomnet<S, P, B> {
+    /// On a connection after its handshake.
+    pub fn new(stream: S) -> Self {
+        Self { socket: Websocket::new_with_handshake_complete(stream), pipeline: Pipeline::default() }
+    }
+}
+
+impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Receive for Boomnet<S, P, B> {
+    fn receive(&mut self, target: usize) -> usize {
+        while self.pipeline.applied < target {
+            let batch = self.socket.read_batch().expect("a read of ours");
+            for frame in batch {
+                if let WebsocketFrame::Text(_, payload) = frame.expect("a frame of ours") {
+                    self.pipeline.message(payload);
+                }
+            }
+        }
+        self.pipeline.applied
+    }
+
+    pipeline_access!();
+}
+
+/// Ours, polled without waiting.
+pub struct Own<S, P, B> {
+    stream: S,
+    decoder: Decoder,
+    pipeline: Pipeline<P, B>,
+}
+
+impl<S: Read, P: Parse, B: DepthBook> Own<S, P, B> {
+    /// On a connection after its handshake.
+    pub fn new(stream: S) -> Self {
+        Self { stream, decoder: Decoder::new(Role::Client, Limits::default()), pipeline: Pipeline::default() }
+    }
+}
+
+/// The least room that a read is given.
+const READ_BYTES_MIN: usize = 4 << 10;
+
+impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
+    fn receive(&mut self, target: usize) -> usize {
+        while self.pipeline.applied < target {
+            match self.stream.read(self.decoder.space(READ_BYTES_MIN)) {
+                Ok(0) => panic!("the sender hung up"),
+                Ok(filled) => self.decoder.commit(filled),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => panic!("a read of ours failed: {error}"),
+            }
+            while let Some(message) = self.decoder.next_message().expect("a frame of ours") {
+                if let Message::Text(text) = message {
+                    self.pipeline.message(text.as_bytes());
+                }
+            }
+        }
+        self.pipeline.applied
+    }
+
+    pipeline_access!();
+}

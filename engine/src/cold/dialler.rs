@@ -1,0 +1,162 @@
+//! Makes connections ready, off the hot thread, and drops the dead ones.
+//!
+//! A dial blocks for as long as DNS, TCP, TLS and the upgrade take, so each has a short-lived thread of its own: one
+//! venue's outage must not keep another venue's feed from coming back. A feed is dialled until it is there; the pauses
+//! grow with jitter, and a venue's Retry-After is obeyed.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use quantumflow_feeds::net::{Backoff, BackoffOptions, Connection, DialError, DialOptions, Endpoint, dial};
+use quantumflow_feeds::ws::MaskSource;
+
+use super::LOOK_EVERY;
+use crate::hot::ColdSide;
+
+/// Where and how one feed is dialled.
+#[derive(Clone, Debug)]
+pub struct DialTarget {
+    /// Its address, with the path of the venue's session.
+    pub endpoint: Endpoint,
+    /// Its trust, limits and socket options.
+    pub options: DialOptions,
+}
+
+/// How many dials failed, by feed: read by the housekeeping thread.
+#[derive(Clone, Debug)]
+pub struct DialFailures(Arc<[AtomicU64]>);
+
+impl DialFailures {
+    /// Failures of that feed since the start.
+    pub fn of(&self, feed: usize) -> u64 {
+        self.0.get(feed).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Dialler {
+    feeds: Vec<DialFeed>,
+    cold: ColdSide,
+    failures: DialFailures,
+}
+
+/// What is known of one feed.
+#[derive(Debug)]
+struct DialFeed {
+    target: DialTarget,
+    backoff: Backoff,
+    state: DialState,
+}
+
+#[derive(Debug)]
+enum DialState {
+    /// The shard has a connection since then.
+    Connected { since: Instant },
+    /// The next dial is not before then.
+    Waiting { until: Instant },
+    /// A thread dials.
+    Dialling(JoinHandle<Result<Box<Connection>, DialError>>),
+    /// Ready, but the shard has not taken it over yet.
+    Ready(Box<Connection>),
+}
+
+impl Dialler {
+    /// One target per feed, in the order of the configuration. Every feed is dialled at once.
+    pub fn new(targets: Vec<DialTarget>, cold: ColdSide) -> Self {
+        let failures = DialFailures(targets.iter().map(|_| AtomicU64::new(0)).collect());
+        let feed = |target| DialFeed {
+            target,
+            backoff: Backoff::new(BackoffOptions::default()),
+            state: DialState::Waiting { until: Instant::now() },
+        };
+        Self {
+            feeds: targets.into_iter().map(feed).collect(),
+            cold,
+            failures,
+        }
+    }
+
+    /// The counters that the housekeeping thread publishes.
+    pub fn failures(&self) -> DialFailures {
+        self.failures.clone()
+    }
+
+    /// Works until `stop` is set. A dial that is still under way then is left to its own deadline.
+    pub fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            while let Some((feed, lost)) = self.cold.take_lost_connection() {
+                drop(lost);
+                self.redial(usize::from(feed));
+            }
+            for index in 0..self.feeds.len() {
+                self.advance(index);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// The shard has lost its connection. The venue's other clients have probably lost theirs, too, so that even the
+    /// first dial waits a little.
+    fn redial(&mut self, index: usize) {
+        let Some(feed) = self.feeds.get_mut(index) else { return };
+        if let DialState::Connected { since } = feed.state {
+            let pause = feed.backoff.next_delay(since.elapsed(), None, &mut rand::rng());
+            feed.state = DialState::Waiting {
+                until: Instant::now() + pause,
+            };
+        }
+    }
+
+    fn advance(&mut self, index: usize) {
+        let feed = &mut self.feeds[index];
+        let address = feed.target.endpoint.clone();
+        let idle = DialState::Waiting { until: Instant::now() };
+        feed.state = match std::mem::replace(&mut feed.state, idle) {
+            DialState::Waiting { until } if until <= Instant::now() => match spawn_dial(index, feed.target.clone()) {
+                Ok(dial) => DialState::Dialling(dial),
+                Err(error) => {
+                    tracing::error!(feed = index, %error, "cannot start a thread to dial with");
+                    DialState::Waiting {
+                        until: Instant::now() + Duration::from_secs(1),
+                    }
+                }
+            },
+            DialState::Dialling(dial) if dial.is_finished() => match dial.join() {
+                Ok(Ok(connection)) => {
+                    let tls = connection.tls_description();
+                    let applied = connection.tcp_applied();
+                    tracing::info!(feed = index, %address, tls, kernel_stamps = ?applied.kernel_stamps, "connected");
+                    DialState::Ready(connection)
+                }
+                Ok(Err(error)) => {
+                    self.failures.0[index].fetch_add(1, Ordering::Relaxed);
+                    let pause = feed
+                        .backoff
+                        .next_delay(Duration::ZERO, error.retry_after(), &mut rand::rng());
+                    let pause_ms = pause.as_millis() as u64;
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(feed = index, %address, pause_ms, error, "cannot connect, trying again");
+                    DialState::Waiting {
+                        until: Instant::now() + pause,
+                    }
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            DialState::Ready(connection) => match self.cold.deliver_connection(index as u16, connection) {
+                Ok(()) => DialState::Connected { since: Instant::now() },
+                Err(back) => DialState::Ready(back),
+            },
+            unchanged => unchanged,
+        };
+    }
+}
+
+fn spawn_dial(index: usize, target: DialTarget) -> io::Result<JoinHandle<Result<Box<Connection>, DialError>>> {
+    let masks = MaskSource::from_os().map_err(io::Error::other)?;
+    let work = move || dial(&target.endpoint, &target.options, masks).map(Box::new);
+    thread::Builder::new().name(format!("dial-{index}")).spawn(work)
+}

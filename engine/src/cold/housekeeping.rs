@@ -1,0 +1,219 @@
+//! Says what the hot thread cannot: the heartbeat, the log, and what the cold threads counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use quantumflow_feeds::event::{FeedEvent, ResyncReason};
+use quantumflow_feeds::{SymbolId, VenueId};
+use quantumflow_region::{Counter, LivePage, RegionWriter, RegisterError, catalogue};
+
+use crate::hot::{ColdSide, HotEvent, HotNews, SymbolOrigin};
+use crate::os::wall_clock;
+
+/// How often the heartbeat is written and the log drained.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct Housekeeping {
+    live: LivePage,
+    cold: ColdSide,
+    symbols: Vec<SymbolOrigin>,
+    cells: Cells,
+}
+
+/// What this thread writes into the region.
+#[derive(Debug)]
+struct Cells {
+    log_events_dropped: Counter,
+    dial_failures: Vec<(VenueId, Counter)>,
+    capture: Vec<CaptureCells>,
+}
+
+#[derive(Debug)]
+struct CaptureCells {
+    venue: VenueId,
+    frames: Counter,
+    bytes: Counter,
+    dropped: Counter,
+}
+
+/// What the cold threads have counted by now: gathered for each round by the caller of [`Housekeeping::run`].
+#[derive(Clone, Debug, Default)]
+pub struct ColdCounts {
+    /// Failed dials, by venue.
+    pub dial_failures: Vec<(VenueId, [u64; 1])>,
+    /// Capture counts, by venue: frames, bytes, dropped frames.
+    pub capture: Vec<(VenueId, [u64; 3])>,
+}
+
+impl Housekeeping {
+    /// Registers what the cold threads count, in a block of its own.
+    pub fn new(region: &RegionWriter, cold: ColdSide, symbols: Vec<SymbolOrigin>, captures: bool) -> Self {
+        let mut venues: Vec<VenueId> = symbols.iter().map(|origin| origin.venue).collect();
+        venues.sort_unstable_by_key(|venue| venue.name());
+        venues.dedup();
+        let cells = Cells::register(region, &venues, captures);
+        Self {
+            live: region.live(),
+            cold,
+            symbols,
+            cells,
+        }
+    }
+
+    /// Beats, logs and publishes until `stop` is set; then says what is left to say.
+    pub fn run(self, stop: &AtomicBool, counts: impl Fn() -> ColdCounts) {
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            self.round(&counts());
+            if stopping {
+                return;
+            }
+            thread::sleep(EVERY);
+        }
+    }
+
+    fn round(&self, counts: &ColdCounts) {
+        let now = wall_clock();
+        self.live.heartbeat(now.0, boottime_ns());
+        self.cells.log_events_dropped.set_total(self.cold.dropped_events());
+        self.cold.drop_spent_bodies();
+        while let Some(event) = self.cold.take_event() {
+            self.log(&event);
+        }
+        for (venue, [total]) in &counts.dial_failures {
+            if let Some((_, cell)) = self.cells.dial_failures.iter().find(|(other, _)| other == venue) {
+                cell.set_total(*total);
+            }
+        }
+        for (venue, [frames, bytes, dropped]) in &counts.capture {
+            if let Some(cells) = self.cells.capture.iter().find(|cells| cells.venue == *venue) {
+                cells.frames.set_total(*frames);
+                cells.bytes.set_total(*bytes);
+                cells.dropped.set_total(*dropped);
+            }
+        }
+    }
+
+    fn log(&self, event: &HotEvent) {
+        let (feed, at_ns) = (event.feed, event.at.0);
+        let name = |symbol: SymbolId| {
+            let mut of_feed = self.symbols.iter().filter(|origin| origin.feed == feed);
+            of_feed.nth(symbol.index()).map_or("?", |origin| origin.symbol.as_str())
+        };
+        match event.news {
+            HotNews::Connected => tracing::info!(feed, at_ns, "session opened"),
+            HotNews::Disconnected { reason } => tracing::warn!(feed, at_ns, reason, "connection lost, dialling again"),
+            HotNews::Feed(news) => match news {
+                FeedEvent::Subscribed { symbol } => tracing::info!(feed, at_ns, symbol = name(symbol), "subscribed"),
+                FeedEvent::SubscriptionRefused { symbol } => {
+                    tracing::error!(
+                        feed,
+                        at_ns,
+                        symbol = symbol.map(name),
+                        "the venue refused the subscription"
+                    );
+                }
+                FeedEvent::SubscriptionMute { symbol } => {
+                    tracing::error!(feed, at_ns, symbol = name(symbol), "subscribed, but nothing comes");
+                }
+                FeedEvent::Rescaled { symbol, scale } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        ?scale,
+                        "finer numbers than before, book rescaled"
+                    );
+                }
+                FeedEvent::ResyncStarted {
+                    symbol,
+                    reason: ResyncReason::Start,
+                } => {
+                    tracing::info!(feed, at_ns, symbol = name(symbol), "waiting for the first snapshot");
+                }
+                FeedEvent::ResyncStarted { symbol, reason } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        ?reason,
+                        "book withdrawn, resynchronising"
+                    );
+                }
+                FeedEvent::ResyncFinished { symbol, update_id } => {
+                    tracing::info!(feed, at_ns, symbol = name(symbol), update_id, "book shown");
+                }
+                FeedEvent::SnapshotRejected { symbol, reason } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        ?reason,
+                        "snapshot refused, asking again"
+                    );
+                }
+                FeedEvent::BacklogOverflow { symbol } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        "too much came before the snapshot, starting over"
+                    );
+                }
+                FeedEvent::FrameRejected { reason } => tracing::warn!(feed, at_ns, ?reason, "message refused"),
+                FeedEvent::ServerShutdown => tracing::warn!(feed, at_ns, "the venue announced that it will disconnect"),
+                other => tracing::debug!(feed, at_ns, event = ?other, "feed event"),
+            },
+        }
+    }
+}
+
+impl Cells {
+    fn register(region: &RegionWriter, venues: &[VenueId], captures: bool) -> Self {
+        let detached = || Self {
+            log_events_dropped: Counter::detached(),
+            dial_failures: Vec::new(),
+            capture: Vec::new(),
+        };
+        let registered = || -> Result<Self, RegisterError> {
+            let thread = region.writer("housekeeping")?;
+            let log_events_dropped = thread.counter(&catalogue::LOG_EVENTS_DROPPED, &[])?;
+            let mut dial_failures = Vec::new();
+            let mut capture = Vec::new();
+            for venue in venues {
+                dial_failures.push((
+                    *venue,
+                    thread.counter(&catalogue::FEED_ERRORS, &[venue.name(), "dial"])?,
+                ));
+                if captures {
+                    capture.push(CaptureCells {
+                        venue: *venue,
+                        frames: thread.counter(&catalogue::CAPTURE_FRAMES, &[venue.name()])?,
+                        bytes: thread.counter(&catalogue::CAPTURE_BYTES, &[venue.name()])?,
+                        dropped: thread.counter(&catalogue::CAPTURE_FRAMES_DROPPED, &[venue.name()])?,
+                    });
+                }
+            }
+            Ok(Self {
+                log_events_dropped,
+                dial_failures,
+                capture,
+            })
+        };
+        registered().unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the cold threads' metrics are not exported"
+            );
+            detached()
+        })
+    }
+}
+
+fn boottime_ns() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    time.map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}

@@ -1,0 +1,18 @@
+//! The threads that may block: dialling, REST snapshots, captures, housekeeping.
+//!
+//! They look into the [`ColdSide`](crate::hot::ColdSide) of the mailbox every few milliseconds: waking them would cost
+//! the hot thread a system call.
+
+pub mod capture;
+mod dialler;
+mod housekeeping;
+mod snapshots;
+
+use std::time::Duration;
+
+pub use dialler::{DialTarget, Dialler};
+pub use housekeeping::{ColdCounts, Housekeeping};
+pub use snapshots::{SnapshotFetcher, SnapshotSource};
+
+/// How often a cold thread looks for work.
+const LOOK_EVERY: Duration = Duration::from_millis(2);

@@ -1,0 +1,111 @@
+//! Fetches REST snapshots for sessions that wait for one, and hands the bytes over.
+//!
+//! Orders are carried out one after another: a venue's REST budget is small, and whoever asks for ten books at once is
+//! the first to be refused. What a body means is for the session to decide.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use quantumflow_feeds::SymbolId;
+use quantumflow_feeds::event::SnapshotFault;
+use quantumflow_feeds::net::{RestClient, RestError};
+
+use super::LOOK_EVERY;
+use crate::hot::{ColdSide, SnapshotOrder, SnapshotReply};
+use crate::os::wall_clock;
+
+/// What is needed to fetch the snapshots of one feed.
+#[derive(Debug)]
+pub struct SnapshotSource {
+    /// The client, with the feed's own trust.
+    pub client: RestClient,
+    /// The full address for each instrument.
+    pub urls: Vec<String>,
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub struct SnapshotFetcher {
+    sources: Vec<SnapshotSource>,
+    cold: ColdSide,
+    /// Orders whose time has not come.
+    waiting: Vec<SnapshotOrder>,
+}
+
+impl SnapshotFetcher {
+    /// One source per feed, in the order of the configuration.
+    pub fn new(sources: Vec<SnapshotSource>, cold: ColdSide) -> Self {
+        Self {
+            sources,
+            cold,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Works until `stop` is set.
+    pub fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            while let Some(order) = self.cold.take_snapshot_order() {
+                self.waiting.push(order);
+            }
+            let now = wall_clock();
+            match self.waiting.iter().position(|order| order.not_before <= now) {
+                Some(due) => {
+                    let order = self.waiting.swap_remove(due);
+                    self.carry_out(order, stop);
+                }
+                None => thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+
+    fn carry_out(&self, order: SnapshotOrder, stop: &AtomicBool) {
+        let SnapshotOrder {
+            feed, symbol, attempt, ..
+        } = order;
+        let Some((source, url)) = self.source(feed, symbol) else {
+            tracing::error!(
+                feed,
+                symbol = symbol.0,
+                "a snapshot was ordered for an instrument that is not configured"
+            );
+            return;
+        };
+        let body = match source.client.get(url) {
+            Ok(body) => {
+                tracing::debug!(url, bytes = body.len(), attempt, "snapshot fetched");
+                Ok(body)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    url,
+                    attempt,
+                    error = &error as &dyn std::error::Error,
+                    "snapshot not fetched"
+                );
+                Err(fault(&error))
+            }
+        };
+        let mut reply = SnapshotReply { feed, symbol, body };
+        while let Err(back) = self.cold.deliver_snapshot(reply) {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            reply = back;
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn source(&self, feed: u16, symbol: SymbolId) -> Option<(&SnapshotSource, &str)> {
+        let source = self.sources.get(usize::from(feed))?;
+        Some((source, source.urls.get(symbol.index())?))
+    }
+}
+
+/// A body that came but is not whole is the venue's fault; everything else is the way to it.
+fn fault(error: &RestError) -> SnapshotFault {
+    match error {
+        RestError::Truncated { .. } | RestError::BodyTooLarge { .. } => SnapshotFault::Malformed,
+        _ => SnapshotFault::Unavailable,
+    }
+}

@@ -1,0 +1,321 @@
+//! From what a person wrote to what the program needs: units, addresses, limits, and the relations between them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quantumflow_feeds::VenueId;
+use quantumflow_feeds::net::{Endpoint, IdleStrategy};
+
+use super::{ConfigError, FeedFile, File};
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The hot thread and the process.
+    pub engine: EngineConfig,
+    /// The model.
+    pub model: ModelConfig,
+    /// The shared files.
+    pub region: RegionConfig,
+    /// What is written of the input; `None` where nothing is.
+    pub capture: Option<CaptureConfig>,
+    /// The log.
+    pub log: LogConfig,
+    /// One connection each; at least one.
+    pub feeds: Vec<FeedConfig>,
+}
+
+/// The hot thread and the process.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Names the shared files.
+    pub name: String,
+    /// The processor of the hot thread.
+    pub core: Option<usize>,
+    /// What the hot thread does when nothing has come.
+    pub idle: IdleStrategy,
+    /// Whether memory is locked at start.
+    pub lock_memory: bool,
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// The probability from which a prediction is a signal.
+    pub signal_threshold: f32,
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// Compiled into the command.
+    Builtin(String),
+    /// An ONNX file.
+    File(PathBuf),
+}
+
+/// The shared files.
+#[derive(Clone, Debug)]
+pub struct RegionConfig {
+    /// Their directory.
+    pub dir: PathBuf,
+    /// Size of the metrics region.
+    pub bytes: u64,
+    /// How many dead regions are kept.
+    pub keep_dead: usize,
+    /// Slots of the signal ring.
+    pub ring_slots: u32,
+}
+
+/// What is written of the input.
+#[derive(Clone, Debug)]
+pub struct CaptureConfig {
+    /// Where to.
+    pub dir: PathBuf,
+    /// Memory between the hot thread and the writer.
+    pub buffer_bytes: usize,
+}
+
+/// The log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The lowest level that is written.
+    pub level: String,
+    /// A file, or standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct FeedConfig {
+    /// Whose protocol it speaks.
+    pub venue: VenueId,
+    /// The instruments, in the venue's spelling.
+    pub symbols: Vec<String>,
+    /// Scheme, host and port of the WebSocket; the venue's session adds its path.
+    pub url: String,
+    /// Scheme, host and port of the REST interface.
+    pub rest_url: String,
+    /// The only certificates to trust, instead of the public roots.
+    pub ca_file: Option<PathBuf>,
+    /// Levels per side.
+    pub depth: u32,
+    /// The longest message that is believed.
+    pub message_bytes_max: usize,
+    /// Memory for updates that wait for their snapshot, per symbol.
+    pub backlog_bytes_max: usize,
+    /// How long a subscription may stay without an answer or a message.
+    pub subscription_timeout: Duration,
+    /// SO_BUSY_POLL, if wanted.
+    pub busy_poll: Option<Duration>,
+}
+
+/// The most symbols that one connection may carry: more only delays each other.
+const SYMBOLS_MAX: usize = 1024;
+
+pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
+    let engine = file.engine;
+    if engine.name.is_empty()
+        || !engine
+            .name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    {
+        return Err(value(
+            "engine.name",
+            &engine.name,
+            "names files: use letters, digits, - and _",
+        ));
+    }
+    let core = match engine.core {
+        -1 => None,
+        core => {
+            Some(usize::try_from(core).map_err(|_| value("engine.core", core, "a processor number, or -1 for none"))?)
+        }
+    };
+    let wait = Duration::from_micros(u64::from(engine.idle_wait_us));
+    let idle = match engine.idle.as_str() {
+        "spin" => IdleStrategy::Spin,
+        "spin-wait" => IdleStrategy::SpinThenWait {
+            spins: engine.idle_spins,
+            timeout: wait,
+        },
+        "wait" => IdleStrategy::Wait { timeout: wait },
+        other => return Err(value("engine.idle", other, "one of spin, spin-wait, wait")),
+    };
+    if wait < Duration::from_micros(10) || wait > Duration::from_millis(100) {
+        return Err(value(
+            "engine.idle_wait_us",
+            engine.idle_wait_us,
+            "between 10 and 100000",
+        ));
+    }
+    let threshold = file.model.signal_threshold;
+    if !(0.0..=1.0).contains(&threshold) {
+        return Err(value("model.signal_threshold", threshold, "a probability, 0 to 1"));
+    }
+    let source = match file.model.path.strip_prefix("builtin:") {
+        Some(name) => ModelSource::Builtin(name.to_owned()),
+        None if file.model.path.is_empty() => {
+            return Err(value("model.path", "", "name an ONNX file, or builtin:mlp_v1"));
+        }
+        None => ModelSource::File(PathBuf::from(&file.model.path)),
+    };
+    let region = file.region;
+    if !(65_536..=1 << 30).contains(&region.bytes) {
+        return Err(value("region.bytes", region.bytes, "between 65536 and 1073741824"));
+    }
+    if !region.ring_slots.is_power_of_two() || !(8..=1 << 24).contains(&region.ring_slots) {
+        return Err(value(
+            "region.ring_slots",
+            region.ring_slots,
+            "a power of two between 8 and 16777216",
+        ));
+    }
+    let capture = (!file.capture.dir.as_os_str().is_empty()).then(|| CaptureConfig {
+        dir: file.capture.dir.clone(),
+        buffer_bytes: clamp_size(file.capture.buffer_bytes),
+    });
+    if capture.is_some() && !(1 << 20..=1 << 32).contains(&file.capture.buffer_bytes) {
+        return Err(value(
+            "capture.buffer_bytes",
+            file.capture.buffer_bytes,
+            "between 1048576 and 4294967296",
+        ));
+    }
+    if !["error", "warn", "info", "debug"].contains(&file.log.level.as_str()) {
+        return Err(value("log.level", &file.log.level, "one of error, warn, info, debug"));
+    }
+    if file.feed.is_empty() {
+        return Err(value(
+            "feed",
+            "[]",
+            "no feed is configured: add a [[feed]] section with venue and symbols",
+        ));
+    }
+    let feeds = file
+        .feed
+        .into_iter()
+        .enumerate()
+        .map(|(at, feed)| resolve_feed(at, feed))
+        .collect::<Result<_, _>>()?;
+    Ok(Config {
+        engine: EngineConfig {
+            name: engine.name,
+            core,
+            idle,
+            lock_memory: engine.lock_memory,
+        },
+        model: ModelConfig {
+            source,
+            signal_threshold: threshold,
+        },
+        region: RegionConfig {
+            dir: region.dir,
+            bytes: region.bytes,
+            keep_dead: region.keep_dead as usize,
+            ring_slots: region.ring_slots,
+        },
+        capture,
+        log: LogConfig {
+            level: file.log.level,
+            file: (!file.log.file.as_os_str().is_empty()).then_some(file.log.file),
+        },
+        feeds,
+    })
+}
+
+fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
+    let key = |name: &str| format!("feed[{at}].{name}");
+    let venue = VenueId::from_name(&feed.venue).ok_or_else(|| {
+        let known: Vec<_> = VenueId::ALL.iter().map(|venue| venue.name()).collect();
+        value(&key("venue"), &feed.venue, format!("one of {}", known.join(", ")))
+    })?;
+    if feed.symbols.is_empty() || feed.symbols.len() > SYMBOLS_MAX {
+        return Err(value(
+            &key("symbols"),
+            format!("{:?}", feed.symbols),
+            format!("between 1 and {SYMBOLS_MAX} symbols"),
+        ));
+    }
+    let mut seen = feed.symbols.clone();
+    seen.sort_unstable();
+    if let Some(pair) = seen.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(value(&key("symbols"), &pair[0], "named twice"));
+    }
+    let (default_url, default_rest, default_depth, depths): (_, _, u32, &[u32]) = match venue {
+        VenueId::BinanceSpot => ("wss://stream.binance.com:9443", "https://api.binance.com", 5000, &[]),
+        VenueId::KrakenV2 => (
+            "wss://ws.kraken.com",
+            "https://api.kraken.com",
+            25,
+            &[10, 25, 100, 500, 1000],
+        ),
+    };
+    let depth = feed.depth.unwrap_or(default_depth);
+    if depth == 0 || depth > 5000 || !(depths.is_empty() || depths.contains(&depth)) {
+        let right = if depths.is_empty() {
+            "1 to 5000".to_owned()
+        } else {
+            format!("one of {depths:?}")
+        };
+        return Err(value(&key("depth"), depth, right));
+    }
+    let url = feed.url.unwrap_or_else(|| default_url.to_owned());
+    url.parse::<Endpoint>()
+        .map_err(|error| value(&key("url"), &url, error))?;
+    let rest_url = feed.rest_url.unwrap_or_else(|| default_rest.to_owned());
+    if !(rest_url.starts_with("https://") || rest_url.starts_with("http://")) {
+        return Err(value(&key("rest_url"), &rest_url, "an http:// or https:// address"));
+    }
+    let message_bytes_max = feed.message_bytes_max.unwrap_or(16 << 20);
+    if !(4096..=256 << 20).contains(&message_bytes_max) {
+        return Err(value(
+            &key("message_bytes_max"),
+            message_bytes_max,
+            "between 4096 and 268435456",
+        ));
+    }
+    let backlog_bytes_max = feed.backlog_bytes_max.unwrap_or(8 << 20);
+    if !(65_536..=1 << 30).contains(&backlog_bytes_max) {
+        return Err(value(
+            &key("backlog_bytes_max"),
+            backlog_bytes_max,
+            "between 65536 and 1073741824",
+        ));
+    }
+    let subscription_timeout_s = feed.subscription_timeout_s.unwrap_or(10);
+    if !(1..=600).contains(&subscription_timeout_s) {
+        return Err(value(
+            &key("subscription_timeout_s"),
+            subscription_timeout_s,
+            "between 1 and 600",
+        ));
+    }
+    Ok(FeedConfig {
+        venue,
+        symbols: feed.symbols,
+        url: url.trim_end_matches('/').to_owned(),
+        rest_url: rest_url.trim_end_matches('/').to_owned(),
+        ca_file: (!feed.ca_file.as_os_str().is_empty()).then_some(feed.ca_file),
+        depth,
+        message_bytes_max: clamp_size(message_bytes_max),
+        backlog_bytes_max: clamp_size(backlog_bytes_max),
+        subscription_timeout: Duration::from_secs(u64::from(subscription_timeout_s)),
+        busy_poll: (feed.busy_poll_us > 0).then(|| Duration::from_micros(u64::from(feed.busy_poll_us))),
+    })
+}
+
+fn clamp_size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn value(key: &str, value: impl ToString, reason: impl ToString) -> ConfigError {
+    ConfigError::Value {
+        key: key.to_owned(),
+        value: value.to_string(),
+        reason: reason.to_string(),
+    }
+}

@@ -1,0 +1,99 @@
+//! What the configuration accepts, what it refuses, and with which words.
+
+use super::*;
+
+fn check(text: &str, expected: &[&str]) {
+    let error = parse(text, Path::new("engine.toml")).expect_err("refused").to_string();
+    for part in expected {
+        assert!(error.contains(part), "{error:?} does not say {part:?}");
+    }
+}
+
+const FEED: &str = "[[feed]]\nvenue = \"binance\"\nsymbols = [\"BTCUSDT\"]\n";
+
+#[test]
+fn a_feed_alone_is_a_configuration() {
+    let config = parse(FEED, Path::new("engine.toml")).unwrap();
+    assert_eq!(config.engine.name, "quantumflow");
+    assert_eq!(config.engine.core, None);
+    assert_eq!(config.feeds[0].url, "wss://stream.binance.com:9443");
+    assert_eq!(config.feeds[0].depth, 5000);
+    assert!(config.capture.is_none());
+}
+
+#[test]
+fn the_manual_documents_every_feed_key_that_is_accepted() {
+    let lines: Vec<_> = DEFAULT_TOML.lines().skip_while(|line| *line != "# [[feed]]").collect();
+    let feed: Vec<_> = lines.iter().map(|line| line.trim_start_matches("# ")).collect();
+    parse(&feed.join("\n"), Path::new("default.toml")).expect("the commented feed of the manual is valid");
+}
+
+#[test]
+fn settings_are_laid_over_the_defaults() {
+    let text = format!("[engine]\ncore = 1\nidle = \"spin\"\n{FEED}depth = 100\n");
+    let config = parse(&text, Path::new("engine.toml")).unwrap();
+    assert_eq!(config.engine.core, Some(1));
+    assert!(config.engine.lock_memory);
+    assert_eq!(config.feeds[0].depth, 100);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
+    check(
+        &format!("[engine]\nnam = \"x\"\n{FEED}"),
+        &["engine.toml", "line 2", "unknown field `nam`", "did you mean `name`?"],
+    );
+    check(&format!("{FEED}simbols = []\n"), &["line 4", "did you mean `symbols`?"]);
+    check(&format!("[regoin]\ndir = \"/x\"\n{FEED}"), &["did you mean `region`?"]);
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused_with_the_right_ones() {
+    let rows: &[(&str, &[&str])] = &[
+        ("", &["feed", "add a [[feed]]"]),
+        ("[engine]\nidle = \"sleep\"\n", &["engine.idle = sleep", "spin-wait"]),
+        ("[engine]\ncore = -2\n", &["engine.core = -2"]),
+        ("[engine]\nname = \"a/b\"\n", &["engine.name = a/b"]),
+        (
+            "[region]\nring_slots = 1000\n",
+            &["region.ring_slots = 1000", "power of two"],
+        ),
+        ("[model]\nsignal_threshold = 1.5\n", &["model.signal_threshold = 1.5"]),
+        ("[log]\nlevel = \"loud\"\n", &["log.level = loud"]),
+    ];
+    for (text, expected) in rows {
+        let feed = if text.is_empty() { "" } else { FEED };
+        check(&format!("{text}{feed}"), expected);
+    }
+    let feeds: &[(&str, &[&str])] = &[
+        (
+            "venue = \"binanse\"\nsymbols = [\"X\"]",
+            &["feed[0].venue = binanse", "binance, kraken"],
+        ),
+        ("venue = \"kraken\"\nsymbols = []", &["feed[0].symbols"]),
+        (
+            "venue = \"kraken\"\nsymbols = [\"BTC/USD\", \"BTC/USD\"]",
+            &["named twice"],
+        ),
+        (
+            "venue = \"kraken\"\nsymbols = [\"BTC/USD\"]\ndepth = 20",
+            &["feed[0].depth = 20", "[10, 25, 100, 500, 1000]"],
+        ),
+        (
+            "venue = \"binance\"\nsymbols = [\"X\"]\nurl = \"http://x\"",
+            &["feed[0].url = http://x"],
+        ),
+        (
+            "venue = \"binance\"\nsymbols = [\"X\"]\nrest_url = \"ftp://x\"",
+            &["feed[0].rest_url"],
+        ),
+    ];
+    for (text, expected) in feeds {
+        check(&format!("[[feed]]\n{text}\n"), expected);
+    }
+}
+
+#[test]
+fn a_wrong_type_has_its_position() {
+    check(&format!("[engine]\ncore = \"one\"\n{FEED}"), &["line 2", "core"]);
+}

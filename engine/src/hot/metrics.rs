@@ -1,0 +1,504 @@
+//! The hot thread's cells in the region, and which event goes into which.
+//!
+//! Every cell is registered at the start; on the hot path there are only plain stores through handles that are found by
+//! index. What could not be registered counts into a detached cell, so that no branch here asks whether it exists.
+
+use quantumflow_feeds::event::{FeedEvent, FrameFault, ResyncReason};
+use quantumflow_feeds::feed::{Lost, Progress};
+use quantumflow_feeds::{BookUpdate, Quality, Scale, Side, Stamps, SymbolId, Ticks, VenueId};
+use quantumflow_region::{
+    Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, State, ThreadWriter, Timestamp, catalogue,
+};
+
+use super::predict::{Prediction, SymbolOrigin};
+use crate::features::FeatureGroup;
+use crate::features::registry::FEATURES;
+use crate::os::TimeBase;
+
+/// All cells of one hot thread.
+#[derive(Debug)]
+pub struct HotMetrics {
+    thread: ThreadWriter,
+    loops: Counter,
+    busy_loops: Counter,
+    /// By place in the shard.
+    symbols: Vec<SymbolCells>,
+    /// By venue; those that the shard does not speak are detached.
+    venues: Vec<VenueCells>,
+    /// By feed.
+    venue_of_feed: Vec<usize>,
+    predictions: [Counter; 3],
+    confidence: Histogram,
+    model_latency: Histogram,
+    model_failures: Counter,
+    published: Counter,
+    features: Vec<(Counter, u64)>,
+    feature_latency: Histogram,
+    stages: [Histogram; catalogue::STAGES.len()],
+}
+
+#[derive(Debug)]
+struct SymbolCells {
+    updates: Counter,
+    trades: Counter,
+    snapshots: Counter,
+    gaps: Counter,
+    resyncs: Counter,
+    checksums: Counter,
+    checksum_failures: Counter,
+    crossed: Counter,
+    top_agreements: Counter,
+    top_disagreements: Counter,
+    levels: [GaugeI64; 2],
+    quality: State,
+    best_bid: GaugeF64,
+    best_ask: GaugeF64,
+    spread: GaugeF64,
+    signals: [Counter; 3],
+    scale: Scale,
+    /// What a mantissa is multiplied with at that scale.
+    price_unit: f64,
+}
+
+#[derive(Debug)]
+struct VenueCells {
+    messages: Counter,
+    bytes: Counter,
+    rejected: [Counter; REJECTIONS.len()],
+    errors: Vec<(&'static str, Counter)>,
+    reconnections: Counter,
+    health: GaugeI64,
+    subscriptions: GaugeI64,
+    lag: GaugeI64,
+    last_message: Timestamp,
+    feeds: i64,
+    connected: i64,
+    ever_connected: i64,
+}
+
+const REJECTIONS: [&str; 4] = ["malformed", "number_out_of_range", "unknown_symbol", "binary"];
+
+/// The error types of a feed, beside the reasons for which a connection is lost.
+const OTHER_ERROR_TYPES: [&str; 4] = [
+    "subscription_refused",
+    "subscription_mute",
+    "snapshot_rejected",
+    "backlog_overflow",
+];
+
+/// The places in [`catalogue::STAGES`].
+mod stage {
+    pub(super) const KERNEL: usize = 0;
+    pub(super) const READ: usize = 1;
+    pub(super) const DECRYPT: usize = 2;
+    pub(super) const FRAME: usize = 3;
+    pub(super) const PARSE: usize = 4;
+    pub(super) const BOOK: usize = 5;
+    pub(super) const FEATURES: usize = 6;
+    pub(super) const MODEL: usize = 7;
+    pub(super) const PUBLISH: usize = 8;
+    pub(super) const TOTAL: usize = 9;
+}
+
+impl HotMetrics {
+    /// Registers everything that a shard with these instruments and this model will count.
+    pub fn register(mut thread: ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
+        let thread_ref = &mut thread;
+        let symbol_cells = symbols
+            .iter()
+            .map(|origin| SymbolCells::register(thread_ref, origin))
+            .collect();
+        let feed_count = symbols
+            .iter()
+            .map(|origin| usize::from(origin.feed) + 1)
+            .max()
+            .unwrap_or(0);
+        let venue_of = |feed| {
+            symbols
+                .iter()
+                .find(|origin| usize::from(origin.feed) == feed)
+                .map(|origin| origin.venue)
+        };
+        let venue_of_feed: Vec<usize> = (0..feed_count)
+            .map(|feed| venue_of(feed).map_or(0, venue_index))
+            .collect();
+        let venues = VenueId::ALL.iter().enumerate().map(|(index, venue)| {
+            let feeds = venue_of_feed.iter().filter(|&&other| other == index).count();
+            VenueCells::register(thread_ref, *venue, feeds as i64)
+        });
+        let venues = venues.collect();
+        let predictions =
+            catalogue::CLASSES.map(|class| counter(thread_ref, &catalogue::PREDICTIONS, &[model_name, class]));
+        let features = FeatureGroup::ALL.iter().map(|group| {
+            (
+                counter(thread_ref, &catalogue::FEATURES_COMPUTED, &[group.name()]),
+                feature_count(*group),
+            )
+        });
+        let features = features.collect();
+        let loaded = kept(
+            thread_ref.gauge_i64(&catalogue::MODEL_LOADED, &[model_name]),
+            GaugeI64::detached,
+        );
+        loaded.set(1);
+        Self {
+            loops: counter(thread_ref, &catalogue::HOT_LOOP_ITERATIONS, &[]),
+            busy_loops: counter(thread_ref, &catalogue::HOT_LOOP_BUSY_ITERATIONS, &[]),
+            symbols: symbol_cells,
+            venues,
+            venue_of_feed,
+            predictions,
+            confidence: histogram(thread_ref, &catalogue::PREDICTION_CONFIDENCE, &[model_name]),
+            model_latency: histogram(thread_ref, &catalogue::PREDICTION_LATENCY, &[model_name]),
+            model_failures: counter(thread_ref, &catalogue::SIGNALS_SUPPRESSED, &["model_failed"]),
+            published: counter(thread_ref, &catalogue::SIGNALS_PUBLISHED, &[]),
+            features,
+            feature_latency: histogram(thread_ref, &catalogue::FEATURE_LATENCY, &[]),
+            stages: catalogue::STAGES.map(|stage| histogram(thread_ref, &catalogue::STAGE_LATENCY, &[stage])),
+            thread,
+        }
+    }
+
+    /// A round of the loop begins.
+    #[inline]
+    pub fn loop_begin(&mut self) {
+        self.thread.loop_begin();
+        self.loops.inc();
+    }
+
+    /// It ends; `busy` if it found something to do.
+    #[inline]
+    pub fn loop_end(&mut self, busy: bool) {
+        self.busy_loops.add(u64::from(busy));
+        self.thread.loop_end();
+    }
+
+    /// Says which thread and processor this is. Call it on the hot thread, once it is where it should be.
+    pub(super) fn adopt_current_thread(&self) {
+        self.thread.adopt_current_thread();
+    }
+
+    /// A poll of a feed brought this.
+    #[inline]
+    pub(super) fn polled(&self, feed: usize, progress: &Progress) {
+        let venue = &self.venues[self.venue_of_feed[feed]];
+        venue.messages.add(progress.frames);
+        venue.bytes.add(progress.bytes);
+        if progress.frames > 0 {
+            venue.last_message.set(progress.last_read.0);
+        }
+    }
+
+    /// A feed has a connection.
+    pub(super) fn connected(&mut self, feed: usize) {
+        let venue = &mut self.venues[self.venue_of_feed[feed]];
+        venue.connected += 1;
+        venue.ever_connected += 1;
+        if venue.ever_connected > venue.feeds {
+            venue.reconnections.inc();
+        }
+        venue.health.set(i64::from(venue.connected >= venue.feeds));
+    }
+
+    /// A feed has lost its connection.
+    pub(super) fn disconnected(&mut self, feed: usize, reason: &str) {
+        let venue = &mut self.venues[self.venue_of_feed[feed]];
+        venue.connected -= 1;
+        venue.health.set(0);
+        venue.subscriptions.set(0);
+        venue.error(reason);
+    }
+
+    /// A connection could not be taken over.
+    pub(super) fn connection_failed(&self, feed: usize, reason: &str) {
+        self.venues[self.venue_of_feed[feed]].error(reason);
+    }
+
+    /// A book moved.
+    #[inline]
+    pub(super) fn book(&mut self, place: usize, update: &BookUpdate<'_>) {
+        let cells = &mut self.symbols[place];
+        cells.updates.inc();
+        cells.snapshots.add(u64::from(update.is_snapshot));
+        if cells.scale != update.instrument.scale {
+            cells.scale = update.instrument.scale;
+            cells.price_unit = 10f64.powi(-i32::from(cells.scale.price));
+        }
+        if let (Some(bid), Some(ask)) = (update.book.best(Side::Bid), update.book.best(Side::Ask)) {
+            cells.best_bid.set(bid.price.0 as f64 * cells.price_unit);
+            cells.best_ask.set(ask.price.0 as f64 * cells.price_unit);
+            cells.spread.set((ask.price.0 - bid.price.0) as f64 * cells.price_unit);
+        }
+        cells.levels[0].set(update.book.level_count(Side::Bid) as i64);
+        cells.levels[1].set(update.book.level_count(Side::Ask) as i64);
+        cells.quality.set(update.quality as u8);
+    }
+
+    /// How far behind the venue's clock the receive clock reads, for the venue of a feed.
+    #[inline]
+    pub(super) fn lag(&self, feed: usize, lag_ns: i64) {
+        self.venues[self.venue_of_feed[feed]].lag.set(lag_ns);
+    }
+
+    #[inline]
+    pub(super) fn trade(&self, place: usize) {
+        self.symbols[place].trades.inc();
+    }
+
+    #[inline]
+    pub(super) fn top(&self, place: usize, agrees: Option<bool>) {
+        let cells = &self.symbols[place];
+        match agrees {
+            Some(true) => cells.top_agreements.inc(),
+            Some(false) => cells.top_disagreements.inc(),
+            None => {}
+        }
+    }
+
+    #[inline]
+    pub(super) fn prediction(&self, place: usize, prediction: &Prediction<'_>) {
+        self.predictions[prediction.model.class as usize].inc();
+        self.confidence
+            .record((f64::from(prediction.model.confidence) * 1e6) as u64);
+        self.symbols[place].signals[prediction.signal as usize].inc();
+        self.published.inc();
+    }
+
+    #[cold]
+    pub(super) fn model_failed(&self) {
+        self.model_failures.inc();
+    }
+
+    /// Counts what a session reported. `base` is where the feed's instruments begin.
+    pub(super) fn event(&mut self, base: usize, feed: usize, event: FeedEvent) {
+        let at = |symbol: SymbolId| base + symbol.index();
+        let venue = &mut self.venues[self.venue_of_feed[feed]];
+        match event {
+            FeedEvent::ChecksumVerified { symbol } => self.symbols[at(symbol)].checksums.inc(),
+            FeedEvent::ResyncStarted { symbol, reason } => {
+                let cells = &self.symbols[at(symbol)];
+                cells.quality.set(Quality::Resyncing as u8);
+                cells.best_bid.set_unknown();
+                cells.best_ask.set_unknown();
+                cells.spread.set_unknown();
+                match reason {
+                    ResyncReason::SequenceGap { .. } => cells.gaps.inc(),
+                    ResyncReason::ChecksumMismatch { .. } => cells.checksum_failures.inc(),
+                    ResyncReason::Crossed => cells.crossed.inc(),
+                    // Counted where the venue's word is compared: on_top.
+                    ResyncReason::TopDisagrees { .. } => {}
+                    ResyncReason::Start | ResyncReason::Malformed | ResyncReason::Disconnected => {}
+                }
+                if reason != ResyncReason::Start {
+                    cells.resyncs.inc();
+                }
+            }
+            FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
+            FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),
+            FeedEvent::SubscriptionRefused { .. } => venue.error("subscription_refused"),
+            FeedEvent::SubscriptionMute { .. } => venue.error("subscription_mute"),
+            FeedEvent::SnapshotRejected { .. } => venue.error("snapshot_rejected"),
+            FeedEvent::BacklogOverflow { .. } => venue.error("backlog_overflow"),
+            _ => {}
+        }
+    }
+
+    /// The stages of a message that ended with the features: the model is still warming up.
+    #[inline]
+    pub(super) fn stages_to_features(&self, time: &TimeBase, stamps: &Stamps, started: Ticks, featured: Ticks) {
+        let span = |from: Ticks, to: Ticks| time.nanos(to.since(from));
+        if let Some(kernel) = stamps.kernel {
+            self.stages[stage::KERNEL].record(stamps.receive_time.since(kernel).max(0) as u64);
+        }
+        self.stages[stage::READ].record(span(stamps.read_started, stamps.read));
+        self.stages[stage::DECRYPT].record(span(stamps.read, stamps.decrypted));
+        self.stages[stage::FRAME].record(span(stamps.frame_started, stamps.framed));
+        self.stages[stage::PARSE].record(span(stamps.framed, stamps.parsed));
+        self.stages[stage::BOOK].record(span(stamps.parsed, stamps.booked));
+        let features_ns = span(started, featured);
+        self.stages[stage::FEATURES].record(features_ns);
+        self.feature_latency.record(features_ns);
+        for (count, values) in &self.features {
+            count.add(*values);
+        }
+    }
+
+    /// The stages of a message that became a signal. The total begins where the kernel took the bytes, or, where it does
+    /// not say, where the read returned.
+    #[inline]
+    pub(super) fn stages(&self, time: &TimeBase, stamps: &Stamps, after_book: [Ticks; 4]) {
+        let [started, featured, predicted, published] = after_book;
+        self.stages_to_features(time, stamps, started, featured);
+        let model_ns = time.nanos(predicted.since(featured));
+        self.stages[stage::MODEL].record(model_ns);
+        self.model_latency.record(model_ns);
+        self.stages[stage::PUBLISH].record(time.nanos(published.since(predicted)));
+        let waited = stamps
+            .kernel
+            .map_or(0, |kernel| stamps.receive_time.since(kernel).max(0) as u64);
+        self.stages[stage::TOTAL].record(waited + time.nanos(published.since(stamps.read)));
+    }
+}
+
+impl SymbolCells {
+    fn register(thread: &mut ThreadWriter, origin: &SymbolOrigin) -> Self {
+        let labels: &[&str] = &[origin.venue.name(), &origin.symbol];
+        let mut count = |metric| counter(thread, metric, labels);
+        let cells = (
+            [
+                count(&catalogue::PRICE_UPDATES),
+                count(&catalogue::TRADES_RECEIVED),
+                count(&catalogue::SNAPSHOTS_PROCESSED),
+            ],
+            [
+                count(&catalogue::BOOK_GAPS),
+                count(&catalogue::BOOK_RESYNCS),
+                count(&catalogue::BOOK_CROSSED),
+            ],
+            [
+                count(&catalogue::BOOK_CHECKSUMS_VERIFIED),
+                count(&catalogue::BOOK_CHECKSUM_FAILURES),
+            ],
+            [
+                count(&catalogue::BOOK_TOP_AGREEMENTS),
+                count(&catalogue::BOOK_TOP_DISAGREEMENTS),
+            ],
+        );
+        let ([updates, trades, snapshots], [gaps, resyncs, crossed], [checksums, checksum_failures], tops) = cells;
+        let [top_agreements, top_disagreements] = tops;
+        let price = |metric| {
+            let gauge = kept(thread.gauge_f64(metric, labels), GaugeF64::detached);
+            gauge.set_unknown();
+            gauge
+        };
+        let [best_bid, best_ask, spread] = [
+            price(&catalogue::BEST_BID),
+            price(&catalogue::BEST_ASK),
+            price(&catalogue::SPREAD),
+        ];
+        let resyncing = Quality::Resyncing as u8;
+        let quality = kept(
+            thread.state(&catalogue::BOOK_QUALITY, labels, resyncing),
+            State::detached,
+        );
+        let levels = ["bid", "ask"].map(|side| {
+            kept(
+                thread.gauge_i64(&catalogue::BOOK_LEVELS, &[labels[0], labels[1], side]),
+                GaugeI64::detached,
+            )
+        });
+        let signals =
+            catalogue::CLASSES.map(|class| counter(thread, &catalogue::TRADING_SIGNALS, &[&origin.symbol, class]));
+        Self {
+            updates,
+            trades,
+            snapshots,
+            gaps,
+            resyncs,
+            checksums,
+            checksum_failures,
+            crossed,
+            top_agreements,
+            top_disagreements,
+            levels,
+            quality,
+            best_bid,
+            best_ask,
+            spread,
+            signals,
+            scale: Scale::default(),
+            price_unit: 1.0,
+        }
+    }
+}
+
+impl VenueCells {
+    fn register(thread: &mut ThreadWriter, venue: VenueId, feeds: i64) -> Self {
+        // A venue that this shard does not speak has no series.
+        let mut thread = (feeds > 0).then_some(thread);
+        let name = venue.name();
+        let mut count = |metric, labels: &[&str]| match &mut thread {
+            Some(thread) => counter(thread, metric, labels),
+            None => Counter::detached(),
+        };
+        let messages = count(&catalogue::FEED_MESSAGES, &[name]);
+        let bytes = count(&catalogue::FEED_BYTES, &[name]);
+        let rejected = REJECTIONS.map(|reason| count(&catalogue::FEED_FRAMES_REJECTED, &[name, reason]));
+        let kinds = Lost::REASONS.into_iter().chain(OTHER_ERROR_TYPES);
+        let errors = kinds
+            .map(|kind| (kind, count(&catalogue::FEED_ERRORS, &[name, kind])))
+            .collect();
+        let reconnections = count(&catalogue::FEED_RECONNECTIONS, &[name]);
+        let mut gauge = |metric| match &mut thread {
+            Some(thread) => kept(thread.gauge_i64(metric, &[name]), GaugeI64::detached),
+            None => GaugeI64::detached(),
+        };
+        let health = gauge(&catalogue::FEED_HEALTH);
+        let subscriptions = gauge(&catalogue::FEED_SUBSCRIPTIONS);
+        let lag = gauge(&catalogue::FEED_LAG);
+        let last_message = match &mut thread {
+            Some(thread) => kept(
+                thread.timestamp(&catalogue::FEED_LAST_MESSAGE, &[name]),
+                Timestamp::detached,
+            ),
+            None => Timestamp::detached(),
+        };
+        Self {
+            messages,
+            bytes,
+            rejected,
+            errors,
+            reconnections,
+            health,
+            subscriptions,
+            lag,
+            last_message,
+            feeds,
+            connected: 0,
+            ever_connected: 0,
+        }
+    }
+
+    fn error(&self, kind: &str) {
+        let known = self.errors.iter().find(|(name, _)| *name == kind);
+        debug_assert!(known.is_some(), "{kind} has no counter");
+        if let Some((_, count)) = known {
+            count.inc();
+        }
+    }
+}
+
+fn feature_count(group: FeatureGroup) -> u64 {
+    FEATURES.iter().filter(|def| def.group == group).count() as u64
+}
+
+fn venue_index(venue: VenueId) -> usize {
+    VenueId::ALL.iter().position(|other| *other == venue).unwrap_or(0)
+}
+
+fn rejection(fault: FrameFault) -> usize {
+    match fault {
+        FrameFault::Malformed => 0,
+        FrameFault::NumberOutOfRange => 1,
+        FrameFault::UnknownSymbol => 2,
+        FrameFault::Binary => 3,
+    }
+}
+
+fn counter(thread: &mut ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Counter {
+    kept(thread.counter(metric, labels), Counter::detached)
+}
+
+fn histogram(thread: &mut ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Histogram {
+    kept(thread.histogram(metric, labels), || {
+        Histogram::detached(metric.shape.unwrap_or(quantumflow_region::Shape::LATENCY_NS))
+    })
+}
+
+/// The handle, or a detached one where the region is full: the engine runs without that series and says so.
+fn kept<T>(registered: Result<T, RegisterError>, detached: impl FnOnce() -> T) -> T {
+    registered.unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a metric is not exported");
+        detached()
+    })
+}

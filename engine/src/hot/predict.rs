@@ -1,0 +1,245 @@
+//! Book to signal: the sink that a session calls on the hot thread.
+//!
+//! One [`PredictSink`] serves all feeds of a shard. What leaves it goes to an [`Output`]: the signal ring in an engine, a
+//! file or a vector in a replay. Nothing but the session's calls decides what leaves, which is why both agree to the
+//! byte; the stamps only reach the histograms.
+
+use std::sync::Arc;
+
+use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, TopOfBook, Trade, UnixNanos, VenueId};
+
+use super::mailbox::{HotEvent, HotNews, Mailbox};
+use super::metrics::HotMetrics;
+use crate::features::FeatureEngine;
+use crate::model::{self, Answer, Class, LoadError, Model, Predictor};
+use crate::os::{TimeBase, TscClock};
+
+/// Where an instrument of a shard comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolOrigin {
+    /// The feed that carries it, as an index into the configuration.
+    pub feed: u16,
+    /// Its venue.
+    pub venue: VenueId,
+    /// The venue's spelling.
+    pub symbol: String,
+}
+
+/// A prediction on its way out, with everything that a reader needs to judge it.
+#[derive(Clone, Copy, Debug)]
+pub struct Prediction<'a> {
+    /// The instrument's place in the shard.
+    pub symbol: u32,
+    /// The book that it rests on.
+    pub update: &'a BookUpdate<'a>,
+    /// What the model saw.
+    pub features: &'a [f32],
+    /// What the model said.
+    pub model: model::Prediction,
+    /// What a strategy is told: the class, or flat where the probability is below the threshold.
+    pub signal: Class,
+    /// When the kernel took the message, if it says so. Times of ours are for judging latency, not inputs to anything.
+    pub kernel_time: Option<UnixNanos>,
+    /// When the message was read, by the wall clock.
+    pub receive_time: UnixNanos,
+    /// When the prediction left.
+    pub publish_time: UnixNanos,
+}
+
+/// Takes predictions.
+pub trait Output {
+    /// A prediction was made. Called on the hot thread: must not allocate, lock or wait.
+    fn publish(&mut self, prediction: &Prediction<'_>);
+}
+
+/// Predictions go nowhere: a recorder makes none.
+impl Output for () {
+    fn publish(&mut self, _prediction: &Prediction<'_>) {}
+}
+
+/// What is kept of one instrument between two updates.
+#[derive(Debug)]
+struct Mind {
+    features: FeatureEngine,
+    predictor: Predictor,
+}
+
+/// Turns what a session says into predictions, metrics and log events.
+#[derive(Debug)]
+pub struct PredictSink<O> {
+    /// By place in the shard; empty without a model: then nothing is computed beyond the books.
+    minds: Vec<Mind>,
+    signal_threshold: f32,
+    output: O,
+    /// The cells in the region.
+    pub metrics: HotMetrics,
+    mailbox: Mailbox,
+    /// How ticks become nanoseconds.
+    pub time: TimeBase,
+    /// The feed that is being served, and where its instruments begin in the shard's tables.
+    feed: u16,
+    base: usize,
+    bases: Vec<usize>,
+}
+
+impl<O: Output> PredictSink<O> {
+    /// A sink for the instruments of `symbols`, which must be ordered by feed and, within a feed, by the session's ids.
+    ///
+    /// # Errors
+    /// The runtime of the model cannot be set up.
+    pub fn new(
+        symbols: &[SymbolOrigin],
+        model: Option<&Arc<Model>>,
+        signal_threshold: f32,
+        output: O,
+        metrics: HotMetrics,
+        mailbox: Mailbox,
+        time: TimeBase,
+    ) -> Result<Self, LoadError> {
+        let mind = |model: &Arc<Model>| {
+            let predictor = model.predictor()?;
+            Ok(Mind {
+                features: FeatureEngine::new(),
+                predictor,
+            })
+        };
+        let minds = model
+            .iter()
+            .flat_map(|model| symbols.iter().map(move |_| mind(model)))
+            .collect::<Result<_, _>>()?;
+        let feeds = symbols
+            .iter()
+            .map(|origin| usize::from(origin.feed) + 1)
+            .max()
+            .unwrap_or(0);
+        let base_of = |feed| {
+            symbols
+                .iter()
+                .position(|origin| usize::from(origin.feed) == feed)
+                .unwrap_or(symbols.len())
+        };
+        Ok(Self {
+            minds,
+            signal_threshold,
+            output,
+            metrics,
+            mailbox,
+            time,
+            feed: 0,
+            base: 0,
+            bases: (0..feeds).map(base_of).collect(),
+        })
+    }
+
+    /// From now on calls are about instruments of this feed.
+    #[inline]
+    pub fn select(&mut self, feed: usize) {
+        self.feed = feed as u16;
+        self.base = self.bases.get(feed).copied().unwrap_or(0);
+    }
+
+    /// The hot thread's end of the mailbox.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Puts something about the selected feed into the log.
+    #[cold]
+    pub fn report(&mut self, news: HotNews) {
+        let at = self.time.at(TscClock.ticks());
+        self.mailbox.report(HotEvent {
+            at,
+            feed: self.feed,
+            news,
+        });
+    }
+
+    /// What took the predictions.
+    pub fn into_output(self) -> O {
+        self.output
+    }
+
+    #[inline]
+    fn place(&self, instrument: &Instrument) -> usize {
+        self.base + instrument.id.index()
+    }
+}
+
+impl<O: Output> Sink for PredictSink<O> {
+    #[inline]
+    fn on_book(&mut self, update: &BookUpdate<'_>, stamps: &Stamps) {
+        let place = self.place(update.instrument);
+        let Self {
+            minds,
+            output,
+            metrics,
+            time,
+            signal_threshold,
+            feed,
+            ..
+        } = self;
+        metrics.lag(usize::from(*feed), stamps.receive_time.since(update.exchange_time));
+        metrics.book(place, update);
+        let Some(Mind { features, predictor }) = minds.get_mut(place) else {
+            return;
+        };
+
+        let started = TscClock.ticks();
+        let row = features.on_book(update);
+        let featured = TscClock.ticks();
+        let Some(row) = row else {
+            predictor.reset();
+            return metrics.stages_to_features(time, stamps, started, featured);
+        };
+        let mut model = model::Prediction::default();
+        match predictor.predict(row, &mut model) {
+            Ok(Answer::Ready) => {}
+            Ok(Answer::Warming) => return metrics.stages_to_features(time, stamps, started, featured),
+            Err(_) => return metrics.model_failed(),
+        }
+        let predicted = TscClock.ticks();
+        let prediction = Prediction {
+            symbol: place as u32,
+            update,
+            features: row,
+            model,
+            signal: if model.confidence >= *signal_threshold {
+                model.class
+            } else {
+                Class::Flat
+            },
+            kernel_time: stamps.kernel,
+            receive_time: stamps.receive_time,
+            publish_time: time.at(predicted),
+        };
+        output.publish(&prediction);
+        let published = TscClock.ticks();
+        metrics.prediction(place, &prediction);
+        metrics.stages(time, stamps, [started, featured, predicted, published]);
+    }
+
+    #[inline]
+    fn on_trade(&mut self, trade: &Trade<'_>, _stamps: &Stamps) {
+        let place = self.place(trade.instrument);
+        if let Some(Mind { features, .. }) = self.minds.get_mut(place) {
+            features.on_trade(trade);
+        }
+        self.metrics.trade(place);
+    }
+
+    fn on_top(&mut self, top: &TopOfBook<'_>, _stamps: &Stamps) {
+        let place = self.place(top.instrument);
+        self.metrics.top(place, top.agrees);
+    }
+
+    fn on_event(&mut self, event: FeedEvent) {
+        self.metrics.event(self.base, usize::from(self.feed), event);
+        // The frequent ones are only counted.
+        if !matches!(
+            event,
+            FeedEvent::Control | FeedEvent::ChecksumVerified { .. } | FeedEvent::Outdated { .. }
+        ) {
+            self.report(HotNews::Feed(event));
+        }
+    }
+}

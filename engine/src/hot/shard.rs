@@ -1,0 +1,248 @@
+//! The loop of the hot thread, and the closed list of what can happen in it.
+//!
+//! One round: take over what the cold threads made ready, ask the poller, work off every readable feed, let time pass
+//! now and then. A bounded amount of work each; the idle strategy decides whether to rest.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use quantumflow_feeds::feed::{Feed, Lost, Tap};
+use quantumflow_feeds::net::{Connection, Poller};
+use quantumflow_feeds::venue::SnapshotRequest;
+use quantumflow_feeds::ws::close_code;
+use quantumflow_feeds::{Clock, Ticks, UnixNanos};
+
+use super::mailbox::{HotNews, SnapshotOrder};
+use super::predict::{Output, PredictSink};
+use crate::os::TscClock;
+
+/// How often time passes for sessions, and the counter is anchored to the wall clock.
+const TICK_EVERY: Duration = Duration::from_millis(10);
+
+/// Some feeds with one thread to themselves.
+pub struct Shard<O, T> {
+    feeds: Vec<FeedSlot<T>>,
+    poller: Poller,
+    sink: PredictSink<O>,
+    clock: TscClock,
+    next_tick: Ticks,
+    tick_ticks: u64,
+}
+
+/// One feed of a shard.
+pub struct FeedSlot<T> {
+    /// The session and its connection.
+    pub feed: Feed,
+    /// What goes into the capture.
+    pub tap: T,
+    /// Lost, and the order for a new connection could not be given yet.
+    must_order: bool,
+}
+
+impl<T> FeedSlot<T> {
+    /// A feed that waits for its first connection, which the dialler makes without being asked.
+    pub fn new(feed: Feed, tap: T) -> Self {
+        Self {
+            feed,
+            tap,
+            must_order: false,
+        }
+    }
+}
+
+impl<O: Output, T: Tap> Shard<O, T> {
+    /// A shard that is ready to run.
+    pub fn new(feeds: Vec<FeedSlot<T>>, poller: Poller, sink: PredictSink<O>) -> Self {
+        let tick_ticks = sink.time.ticks_in(TICK_EVERY);
+        Self {
+            feeds,
+            poller,
+            sink,
+            clock: TscClock,
+            next_tick: TscClock.ticks(),
+            tick_ticks,
+        }
+    }
+
+    /// Runs until `stop` is set. Call it on the thread that is to be hot.
+    ///
+    /// # Errors
+    /// The kernel refuses to be polled: there is nothing left to do.
+    pub fn run(&mut self, stop: &AtomicBool) -> io::Result<()> {
+        self.sink.metrics.adopt_current_thread();
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !stop.load(Ordering::Relaxed) {
+            outcome = self.turn();
+        }
+        let now = self.now();
+        for index in 0..self.feeds.len() {
+            self.sink.select(index);
+            let slot = &mut self.feeds[index];
+            if let Some(mut connection) = slot.feed.detach(now, &mut slot.tap, &mut self.sink) {
+                connection.close(close_code::NORMAL, "");
+                let _ = connection.flush();
+            }
+            slot.tap.flush();
+        }
+        outcome
+    }
+
+    /// One round of the loop.
+    #[inline]
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.sink.metrics.loop_begin();
+        let mut busy = self.take_connection();
+        busy |= self.take_snapshot();
+        if self.poller.poll()?.ready > 0 {
+            for index in 0..self.feeds.len() {
+                if self.poller.is_readable(index) {
+                    busy = true;
+                    self.read(index);
+                }
+                if self.poller.take_writable(index) {
+                    self.settle(index);
+                }
+            }
+        }
+        if self.clock.ticks() >= self.next_tick {
+            self.tick();
+        }
+        self.sink.metrics.loop_end(busy);
+        Ok(())
+    }
+
+    /// What took the predictions, for callers that collect them.
+    pub fn into_output(self) -> O {
+        self.sink.into_output()
+    }
+
+    #[inline]
+    fn read(&mut self, index: usize) {
+        let slot = &mut self.feeds[index];
+        self.sink.select(index);
+        let time = self.sink.time;
+        let wall = |ticks| time.at(ticks);
+        let polled = slot
+            .feed
+            .poll(&mut self.poller, index, self.clock, wall, &mut slot.tap, &mut self.sink);
+        let (Ok(progress) | Err((progress, _))) = &polled;
+        self.sink.metrics.polled(index, progress);
+        match polled {
+            Ok(_) => self.settle(index),
+            Err((_, lost)) => self.lose(index, &lost),
+        }
+    }
+
+    /// Time passes: 100 times a second.
+    fn tick(&mut self) {
+        self.next_tick = Ticks(self.clock.ticks().0.wrapping_add(self.tick_ticks));
+        self.sink.time.anchor();
+        let now = self.now();
+        for index in 0..self.feeds.len() {
+            self.sink.select(index);
+            let slot = &mut self.feeds[index];
+            slot.tap.flush();
+            slot.feed.tick(now, &mut self.sink);
+            if slot.must_order {
+                self.order_connection(index, None);
+            }
+            self.settle(index);
+        }
+    }
+
+    /// Sends and orders what the session wants.
+    #[inline]
+    fn settle(&mut self, index: usize) {
+        let now = self.sink.time.at(self.clock.ticks());
+        let slot = &mut self.feeds[index];
+        let mailbox = self.sink.mailbox();
+        let order = |request: SnapshotRequest| {
+            let SnapshotRequest {
+                symbol,
+                attempt,
+                not_before,
+            } = request;
+            // What finds no place is asked for again when the session's own time-out has passed.
+            let _ = mailbox.order_snapshot(SnapshotOrder {
+                feed: index as u16,
+                symbol,
+                attempt,
+                not_before,
+            });
+        };
+        if let Err(lost) = slot.feed.settle(now, &mut slot.tap, order) {
+            self.lose(index, &lost);
+        }
+    }
+
+    #[inline]
+    fn take_connection(&mut self) -> bool {
+        match self.sink.mailbox().take_connection() {
+            Some((feed, connection)) => {
+                self.attach(usize::from(feed), connection);
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[cold]
+    fn attach(&mut self, index: usize, mut connection: Box<Connection>) {
+        let now = self.now();
+        let Some(slot) = self.feeds.get_mut(index) else { return };
+        self.sink.select(index);
+        if let Err(_refused) = self.poller.add(index, &mut connection) {
+            self.sink.metrics.connection_failed(index, "io");
+            return self.order_connection(index, Some(connection));
+        }
+        slot.feed.attach(connection, now, &mut slot.tap, &mut self.sink);
+        self.sink.metrics.connected(index);
+        self.sink.report(HotNews::Connected);
+        self.settle(index);
+    }
+
+    #[cold]
+    fn lose(&mut self, index: usize, lost: &Lost) {
+        let now = self.now();
+        let slot = &mut self.feeds[index];
+        self.sink.select(index);
+        let Some(mut connection) = slot.feed.detach(now, &mut slot.tap, &mut self.sink) else {
+            return;
+        };
+        // A peer that broke a rule is told which one; a mute one is told that we leave. It need not listen.
+        connection.close(close_code::NORMAL, "");
+        let _ = connection.flush();
+        let _ = self.poller.remove(index, &mut connection);
+        self.sink.metrics.disconnected(index, lost.reason());
+        self.sink.report(HotNews::Disconnected { reason: lost.reason() });
+        self.order_connection(index, Some(connection));
+    }
+
+    fn order_connection(&mut self, index: usize, old: Option<Box<Connection>>) {
+        self.feeds[index].must_order = !self.sink.mailbox().return_connection(index as u16, old);
+    }
+
+    #[inline]
+    fn take_snapshot(&mut self) -> bool {
+        let Some(reply) = self.sink.mailbox().take_snapshot() else {
+            return false;
+        };
+        let (index, now) = (usize::from(reply.feed), self.now());
+        self.sink.select(index);
+        if let Some(slot) = self.feeds.get_mut(index) {
+            let body = reply.body.as_deref().map_err(|fault| *fault);
+            slot.feed
+                .snapshot(reply.symbol, body, now, self.clock, &mut slot.tap, &mut self.sink);
+            self.settle(index);
+        }
+        if let Ok(body) = reply.body {
+            self.sink.mailbox().return_body(body);
+        }
+        true
+    }
+
+    fn now(&self) -> UnixNanos {
+        self.sink.time.at(self.clock.ticks())
+    }
+}

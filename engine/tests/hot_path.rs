@@ -1,0 +1,238 @@
+//! The hot thread allocates nothing once it is warm: TLS, WebSocket, books, features, metrics and signals included.
+//! The model's runtime allocates in its own call; how often is measured apart and taken off.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use quantumflow::cold::{SnapshotFetcher, SnapshotSource};
+use quantumflow::config::ModelSource;
+use quantumflow::features::FEATURE_COUNT;
+use quantumflow::hot::{FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin};
+use quantumflow::model::{self, Model, Prediction};
+use quantumflow::os::TimeBase;
+use quantumflow_feeds::VenueId;
+use quantumflow_feeds::feed::Feed;
+use quantumflow_feeds::net::{
+    DialOptions, Endpoint, IdleStrategy, Poller, RestClient, RestOptions, TlsClientConfig, TlsRoots, dial,
+};
+use quantumflow_feeds::sim::{LoadShape, SimConfig, SimHandle, SimSource, SimTls, Simulator};
+use quantumflow_feeds::venue::{Session, SessionConfig};
+use quantumflow_feeds::ws::MaskSource;
+use quantumflow_region::{RegionOptions, RegionReader, RegionWriter, RingOptions, SignalWriter, catalogue};
+
+thread_local! {
+    static COUNTS: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Counts what this thread allocates, reallocates or frees while it is told to.
+struct Counting;
+
+impl Counting {
+    fn note() {
+        // The thread may be ending: then nobody counts.
+        let _ = COUNTS.try_with(|counts| counts.set(counts.get().map(|count| count + 1)));
+    }
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came; the count is a thread-local without a
+// destructor, so that touching it neither allocates nor reenters.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::note();
+        // SAFETY: the caller's obligations are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Self::note();
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::note();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a closure allocates and frees on this thread.
+fn counted(work: impl FnOnce()) -> u64 {
+    COUNTS.set(Some(0));
+    work();
+    COUNTS.replace(None).unwrap_or_default()
+}
+
+const WARM_UP_MESSAGES: f64 = 20_000.0;
+const MESSAGES: f64 = 100_000.0;
+
+#[test]
+fn nothing_is_allocated_over_a_hundred_thousand_messages_with_tls() {
+    for venue in VenueId::ALL {
+        let model = model::load_source(&ModelSource::Builtin("mlp_v1".to_owned())).unwrap();
+        let per_prediction = allocations_per_prediction(&model);
+        let (messages, predictions, allocations) = run(venue, &model);
+        println!(
+            "{venue}: {messages} messages, {predictions} predictions, {allocations} allocator calls, \
+             of them {per_prediction} per prediction in the model's runtime"
+        );
+        assert!(predictions > 1_000, "too few predictions to mean something");
+        assert_eq!(
+            allocations,
+            predictions * per_prediction,
+            "allocator calls outside the model's runtime"
+        );
+    }
+}
+
+/// How often the runtime of the model calls the allocator for one prediction, once it is warm.
+fn allocations_per_prediction(model: &Arc<Model>) -> u64 {
+    let mut predictor = model.predictor().unwrap();
+    let row = [0.25; FEATURE_COUNT];
+    let mut out = Prediction::default();
+    let mut predict = || predictor.predict(&row, &mut out).map(drop).unwrap();
+    (0..100).for_each(|_| predict());
+    let counts: Vec<u64> = (0..100).map(|_| counted(&mut predict)).collect();
+    assert!(
+        counts.iter().all(|count| *count == counts[0]),
+        "the runtime's own allocations vary: {counts:?}"
+    );
+    counts[0]
+}
+
+/// Messages, predictions and allocator calls of the measured part.
+fn run(venue: VenueId, model: &Arc<Model>) -> (u64, u64, u64) {
+    let sim = simulator(venue);
+    let Hot {
+        mut shard,
+        mut reader,
+        fetcher,
+        _region,
+    } = hot(venue, &sim, model);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stop_fetcher = Arc::clone(&stop);
+    let fetcher = thread::spawn(move || fetcher.run(&stop_fetcher));
+
+    let mut totals = || {
+        let snapshot = reader.snapshot().unwrap();
+        let total = |metric: &quantumflow_region::Metric| -> f64 {
+            snapshot
+                .family(metric.name)
+                .filter_map(|series| series.value.as_f64())
+                .sum()
+        };
+        assert_eq!(total(&catalogue::BOOK_RESYNCS), 0.0, "a resync would be measured, too");
+        (total(&catalogue::FEED_MESSAGES), total(&catalogue::PREDICTIONS))
+    };
+    // The reader allocates on this thread, but between the counted stretches.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut turn_until = |messages: f64| {
+        let mut allocations = 0;
+        loop {
+            let (got, predictions) = totals();
+            if got >= messages {
+                return (got, predictions, allocations);
+            }
+            assert!(
+                Instant::now() < deadline,
+                "only {got} of {messages} messages in two minutes"
+            );
+            allocations += counted(|| (0..2_000).for_each(|_| shard.turn().unwrap()));
+        }
+    };
+    let (messages_before, predictions_before, _) = turn_until(WARM_UP_MESSAGES);
+    let (messages, predictions, allocations) = turn_until(messages_before + MESSAGES);
+    stop.store(true, Ordering::Relaxed);
+    fetcher.join().unwrap();
+    (
+        (messages - messages_before) as u64,
+        (predictions - predictions_before) as u64,
+        allocations,
+    )
+}
+
+fn simulator(venue: VenueId) -> SimHandle {
+    let mut config = SimConfig::market(venue, symbols(venue), 5);
+    let SimSource::Market { load, .. } = &mut config.source else {
+        unreachable!("a market was asked for")
+    };
+    *load = LoadShape::Steady { rate: 20_000.0 };
+    config.tls = SimTls::Own;
+    config.depth_interval_ms = Some(0);
+    Simulator::start(config).unwrap()
+}
+
+fn symbols(venue: VenueId) -> &'static [&'static str] {
+    match venue {
+        VenueId::BinanceSpot => &["BTCUSDT", "ETHUSDT"],
+        VenueId::KrakenV2 => &["BTC/USD", "ETH/USD"],
+    }
+}
+
+struct Hot {
+    shard: Shard<RingOutput, ()>,
+    reader: RegionReader,
+    fetcher: SnapshotFetcher,
+    _region: RegionWriter,
+}
+
+/// A hot thread's state around a connection that is ready, as the wiring makes it, but to be turned by hand.
+fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
+    let pem = sim.authority_pem().unwrap().as_bytes().to_vec();
+    let session = Session::new(&SessionConfig::new(venue, symbols(venue).iter().copied())).unwrap();
+    let origin = |symbol: &&str| SymbolOrigin {
+        feed: 0,
+        venue,
+        symbol: (*symbol).to_owned(),
+    };
+    let origins: Vec<_> = symbols(venue).iter().map(origin).collect();
+    let endpoint: Endpoint = format!("{}{}", sim.ws_url(), session.websocket_path()).parse().unwrap();
+    let options = DialOptions {
+        tls: Some(TlsClientConfig::new(TlsRoots::Pem(&pem)).unwrap()),
+        ..DialOptions::default()
+    };
+    let connection = dial(&endpoint, &options, MaskSource::from_os().unwrap()).unwrap();
+    let paths = session
+        .instruments()
+        .iter()
+        .filter_map(|instrument| session.rest_path(instrument.id));
+    let urls = paths.map(|path| format!("{}{path}", sim.rest_url())).collect();
+    let client = RestClient::new(&RestOptions {
+        roots_pem: Some(pem),
+        ..RestOptions::default()
+    })
+    .unwrap();
+
+    let mut options = RegionOptions::new("test", 1);
+    options.bytes = 8 << 20;
+    let region = RegionWriter::private(&options).unwrap();
+    let metrics = HotMetrics::register(region.writer("hot-0").unwrap(), &origins, &model.contract().name);
+    let ring = SignalWriter::private(&RingOptions::new("test", 1)).unwrap();
+    let output = RingOutput::new(ring, &origins, model).unwrap();
+    let (mailbox, cold) = Mailbox::new(MailboxSizes {
+        feeds: 1,
+        symbols: origins.len(),
+        events: 4096,
+    });
+    cold.deliver_connection(0, Box::new(connection))
+        .expect("the queue is empty");
+    let time = TimeBase::calibrate(Duration::from_millis(20));
+    let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time).unwrap();
+    let poller = Poller::new(1, IdleStrategy::Spin).unwrap();
+    let shard = Shard::new(vec![FeedSlot::new(Feed::new(session), ())], poller, sink);
+    let reader = RegionReader::of(&region).unwrap();
+    let fetcher = SnapshotFetcher::new(vec![SnapshotSource { client, urls }], cold);
+    Hot {
+        shard,
+        reader,
+        fetcher,
+        _region: region,
+    }
+}

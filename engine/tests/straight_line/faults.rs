@@ -1,0 +1,283 @@
+//! What venues do wrong, over a real socket: the engine says so, heals by itself, and shows no wrong book meanwhile.
+
+use quantumflow_feeds::VenueId;
+use quantumflow_feeds::sim::{Fault, LoadShape, PlannedFault, SimConfig, SimSource, SimTls};
+use quantumflow_region::{Snapshot, catalogue};
+
+use crate::rig::{Rig, total};
+
+const BINANCE: &str = "symbols = [\"BTCUSDT\", \"ETHUSDT\"]\n";
+const KRAKEN: &str = "symbols = [\"BTC/USD\", \"ETH/USD\"]\ndepth = 10\n";
+
+/// A generated market over TLS at a modest pace, with these faults.
+fn venue(venue: VenueId, faults: Vec<PlannedFault>) -> SimConfig {
+    let symbols: &[&str] = match venue {
+        VenueId::BinanceSpot => &["BTCUSDT", "ETHUSDT"],
+        VenueId::KrakenV2 => &["BTC/USD", "ETH/USD"],
+    };
+    let mut config = SimConfig::market(venue, symbols, 11);
+    if let SimSource::Market { load, .. } = &mut config.source {
+        *load = LoadShape::Steady { rate: 400.0 };
+    }
+    config.depth_interval_ms = Some(0);
+    config.tls = SimTls::Own;
+    config.faults = faults;
+    config
+}
+
+fn start(id: VenueId, faults: Vec<PlannedFault>) -> Rig {
+    let feed = match id {
+        VenueId::BinanceSpot => BINANCE,
+        VenueId::KrakenV2 => KRAKEN,
+    };
+    Rig::start(venue(id, faults), feed, None)
+}
+
+fn after(fault: Fault, chances: u64) -> PlannedFault {
+    PlannedFault {
+        after: chances,
+        ..PlannedFault::new(fault)
+    }
+}
+
+fn of(fault: Fault, symbol: &str, chances: u64) -> PlannedFault {
+    PlannedFault {
+        symbol: Some(symbol.to_owned()),
+        ..after(fault, chances)
+    }
+}
+
+fn errors(snapshot: &Snapshot, kind: &str) -> f64 {
+    total(snapshot, &catalogue::FEED_ERRORS, &[("error_type", kind)])
+}
+
+fn quality(snapshot: &Snapshot, symbol: &str) -> f64 {
+    total(snapshot, &catalogue::BOOK_QUALITY, &[("symbol", symbol)])
+}
+
+fn updates(snapshot: &Snapshot, symbol: &str) -> f64 {
+    total(snapshot, &catalogue::PRICE_UPDATES, &[("symbol", symbol)])
+}
+
+/// Both books are shown as verified and move on: `count` updates each.
+fn both_verified(snapshot: &Snapshot, id: VenueId, count: f64) -> bool {
+    let symbols = match id {
+        VenueId::BinanceSpot => ["BTCUSDT", "ETHUSDT"],
+        VenueId::KrakenV2 => ["BTC/USD", "ETH/USD"],
+    };
+    symbols
+        .iter()
+        .all(|symbol| updates(snapshot, symbol) >= count && quality(snapshot, symbol) == 0.0)
+}
+
+/// The fault strikes once, is counted as `kind`, the feed reconnects once, and both books come back.
+#[track_caller]
+fn loses_the_connection_once(id: VenueId, fault: Fault, kind: &str) {
+    let mut rig = start(id, vec![after(fault, 60)]);
+    rig.wait_for("the loss", |snapshot| errors(snapshot, kind) == 1.0);
+    rig.wait_for("the reconnection", |snapshot| {
+        total(snapshot, &catalogue::FEED_RECONNECTIONS, &[]) == 1.0 && both_verified(snapshot, id, 60.0)
+    });
+    let (_, stats, snapshot) = rig.finish();
+    assert_eq!(total(&snapshot, &catalogue::BOOK_GAPS, &[]), 0.0);
+    assert_eq!(total(&snapshot, &catalogue::BOOK_CHECKSUM_FAILURES, &[]), 0.0);
+    assert!(stats.text_messages().messages > 120);
+}
+
+#[test]
+fn a_connection_cut_in_the_middle_of_a_frame_is_replaced() {
+    loses_the_connection_once(VenueId::BinanceSpot, Fault::CutMidFrame, "cut");
+    loses_the_connection_once(VenueId::KrakenV2, Fault::CutMidFrame, "cut");
+}
+
+#[test]
+fn a_venue_that_closes_is_dialled_again() {
+    let fault = Fault::Close {
+        code: 1012,
+        reason: "restart".to_owned(),
+    };
+    loses_the_connection_once(VenueId::BinanceSpot, fault, "closed");
+}
+
+#[test]
+fn an_announced_shutdown_is_not_waited_for() {
+    loses_the_connection_once(VenueId::BinanceSpot, Fault::ServerShutdown, "server_shutdown");
+}
+
+#[test]
+fn an_announced_length_beyond_the_ceiling_ends_the_connection_before_any_memory_is_taken() {
+    let fault = || Fault::OversizedFrame {
+        announced_bytes: 1 << 40,
+    };
+    loses_the_connection_once(VenueId::BinanceSpot, fault(), "protocol");
+    loses_the_connection_once(VenueId::KrakenV2, fault(), "protocol");
+}
+
+#[test]
+fn a_gap_in_the_sequence_resyncs_that_symbol_alone() {
+    let mut rig = start(VenueId::BinanceSpot, vec![of(Fault::SkipUpdate, "BTCUSDT", 40)]);
+    let btc = [("symbol", "BTCUSDT")];
+    rig.wait_for("the gap", |snapshot| {
+        total(snapshot, &catalogue::BOOK_GAPS, &btc) == 1.0
+    });
+    rig.wait_for("the new snapshot", |snapshot| {
+        total(snapshot, &catalogue::SNAPSHOTS_PROCESSED, &btc) == 2.0
+            && both_verified(snapshot, VenueId::BinanceSpot, 100.0)
+    });
+    let (_, _, snapshot) = rig.finish();
+    let eth = [("symbol", "ETHUSDT")];
+    assert_eq!(
+        total(&snapshot, &catalogue::SNAPSHOTS_PROCESSED, &eth),
+        1.0,
+        "the other book was left alone"
+    );
+    assert_eq!(
+        total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]),
+        0.0,
+        "and so was the connection"
+    );
+    assert_eq!(total(&snapshot, &catalogue::BOOK_TOP_DISAGREEMENTS, &[]), 0.0);
+}
+
+#[test]
+fn a_corrupted_level_fails_the_checksum_and_resyncs_that_symbol_alone() {
+    let mut rig = start(VenueId::KrakenV2, vec![of(Fault::CorruptLevel, "BTC/USD", 40)]);
+    let btc = [("symbol", "BTC/USD")];
+    rig.wait_for("the failure", |snapshot| {
+        total(snapshot, &catalogue::BOOK_CHECKSUM_FAILURES, &btc) == 1.0
+    });
+    rig.wait_for("the new snapshot", |snapshot| {
+        total(snapshot, &catalogue::SNAPSHOTS_PROCESSED, &btc) == 2.0
+            && both_verified(snapshot, VenueId::KrakenV2, 100.0)
+    });
+    let (_, _, snapshot) = rig.finish();
+    let eth = [("symbol", "ETH/USD")];
+    assert_eq!(
+        total(&snapshot, &catalogue::SNAPSHOTS_PROCESSED, &eth),
+        1.0,
+        "the other book was left alone"
+    );
+    assert_eq!(total(&snapshot, &catalogue::BOOK_CHECKSUM_FAILURES, &[]), 1.0);
+    let shown = updates(&snapshot, "BTC/USD") + updates(&snapshot, "ETH/USD");
+    let verified = total(&snapshot, &catalogue::BOOK_CHECKSUMS_VERIFIED, &[]);
+    assert_eq!(shown, verified, "every state that was shown had its checksum verified");
+}
+
+#[test]
+fn a_truncated_rest_body_is_refused_and_fetched_again() {
+    for is_length_right in [true, false] {
+        let mut rig = start(
+            VenueId::BinanceSpot,
+            vec![of(Fault::RestTruncated { is_length_right }, "BTCUSDT", 0)],
+        );
+        rig.wait_for("the refusal", |snapshot| errors(snapshot, "snapshot_rejected") == 1.0);
+        rig.wait_for("both books", |snapshot| {
+            both_verified(snapshot, VenueId::BinanceSpot, 50.0)
+        });
+        let (_, _, snapshot) = rig.finish();
+        assert_eq!(total(&snapshot, &catalogue::BOOK_GAPS, &[]), 0.0);
+        assert_eq!(
+            total(&snapshot, &catalogue::BOOK_TOP_DISAGREEMENTS, &[]),
+            0.0,
+            "no book was shown from half a body"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_older_than_the_stream_is_fetched_again() {
+    let mut rig = start(
+        VenueId::BinanceSpot,
+        vec![PlannedFault {
+            times: 2,
+            ..of(Fault::RestTooOld, "ETHUSDT", 0)
+        }],
+    );
+    rig.wait_for("two refusals", |snapshot| errors(snapshot, "snapshot_rejected") == 2.0);
+    rig.wait_for("both books", |snapshot| {
+        both_verified(snapshot, VenueId::BinanceSpot, 50.0)
+    });
+    rig.finish();
+}
+
+#[test]
+fn a_subscription_that_was_acknowledged_and_stays_mute_is_told() {
+    let config = venue(VenueId::KrakenV2, vec![of(Fault::Mute, "BTC/USD", 0)]);
+    let mut rig = Rig::start(config, &format!("{KRAKEN}subscription_timeout_s = 1\n"), None);
+    rig.wait_for("the finding", |snapshot| errors(snapshot, "subscription_mute") >= 1.0);
+    let snapshot = rig.snapshot();
+    assert_eq!(quality(&snapshot, "BTC/USD"), 4.0, "heartbeats are no book");
+    assert_eq!(quality(&snapshot, "ETH/USD"), 0.0);
+    rig.finish();
+}
+
+#[test]
+fn a_refused_subscription_is_told() {
+    let mut rig = start(VenueId::KrakenV2, vec![of(Fault::RefuseSubscription, "BTC/USD", 0)]);
+    rig.wait_for("the refusal", |snapshot| {
+        errors(snapshot, "subscription_refused") >= 1.0
+    });
+    rig.finish();
+}
+
+#[test]
+fn a_wrong_certificate_is_refused() {
+    for tls in [SimTls::WrongName, SimTls::UnknownAuthority] {
+        let mut config = venue(VenueId::BinanceSpot, Vec::new());
+        config.tls = tls;
+        let mut rig = Rig::start(config, BINANCE, None);
+        rig.wait_for("the refusal", |snapshot| errors(snapshot, "dial") >= 1.0);
+        assert_eq!(rig.total(&catalogue::FEED_MESSAGES, &[]), 0.0);
+        assert_eq!(rig.total(&catalogue::FEED_HEALTH, &[]), 0.0);
+        let (_, stats, _) = rig.finish();
+        assert_eq!(stats.text_messages().messages, 0, "nothing was said to a stranger");
+    }
+}
+
+#[test]
+fn a_snapshot_of_four_megabytes_is_taken() {
+    for id in VenueId::ALL {
+        let symbol = if id == VenueId::BinanceSpot {
+            "BTCUSDT"
+        } else {
+            "BTC/USD"
+        };
+        let mut rig = start(id, vec![of(Fault::HugeSnapshot { bytes: 4 << 20 }, symbol, 0)]);
+        rig.wait_for("both books", |snapshot| both_verified(snapshot, id, 30.0));
+        let (_, _, snapshot) = rig.finish();
+        assert_eq!(total(&snapshot, &catalogue::BOOK_CHECKSUM_FAILURES, &[]), 0.0);
+        assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 0.0);
+    }
+}
+
+#[test]
+fn fragments_and_nonsense_between_messages_change_nothing() {
+    let faults = || {
+        vec![
+            after(Fault::Fragment { pieces: 4 }, 30),
+            after(Fault::MalformedMessage, 50),
+        ]
+    };
+    let nonsense = [("reason", "malformed")];
+    let mut rig = start(VenueId::BinanceSpot, faults());
+    rig.wait_for("both books", |snapshot| {
+        both_verified(snapshot, VenueId::BinanceSpot, 100.0)
+    });
+    assert_eq!(rig.total(&catalogue::FEED_FRAMES_REJECTED, &nonsense), 1.0);
+    assert_eq!(
+        rig.total(&catalogue::BOOK_RESYNCS, &[]),
+        0.0,
+        "a lost update would show as a gap"
+    );
+    rig.finish();
+
+    // Kraken numbers nothing and its checksum sees ten levels: what could not be read may have been anybody's update.
+    let mut rig = start(VenueId::KrakenV2, faults());
+    rig.wait_for("both books", |snapshot| {
+        both_verified(snapshot, VenueId::KrakenV2, 100.0)
+    });
+    assert_eq!(rig.total(&catalogue::FEED_FRAMES_REJECTED, &nonsense), 1.0);
+    assert_eq!(rig.total(&catalogue::BOOK_RESYNCS, &[]), 2.0);
+    assert_eq!(rig.total(&catalogue::FEED_RECONNECTIONS, &[]), 0.0);
+    rig.finish();
+}

@@ -1,0 +1,113 @@
+//! A small blocking HTTP/1.1 server for documents: GET and HEAD, a thread per connection, a ceiling on everything.
+//!
+//! A scrape target has few clients, short answers and one duty: a client that is slow, broken or hostile must not cost
+//! the next scrape. So every wait has a deadline (a head that drips in byte by byte, an answer that nobody reads), a
+//! head has a size, connections have a number, and a request with a body is refused instead of read.
+//!
+//! The parts: [`head`] turns bytes into a [`Request`] and knows no socket, [`connection`] speaks to one client over any
+//! [`Transport`](connection::Transport), [`server`] owns listeners and threads. `tiny_http` was the first choice and
+//! meets none of the ceilings: version 0.12 sends an answer in several writes with Nagle's algorithm on (tens of
+//! milliseconds per scrape on a kept-alive connection), sets no time-out, and reads a head of any size.
+
+pub mod connection;
+pub mod head;
+pub mod server;
+
+use std::io::Write as _;
+use std::time::SystemTime;
+
+/// What a client asked for; the body is never part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The path without its query, as it was sent (no percent-decoding).
+    pub path: String,
+    /// HEAD: the answer's head alone will be sent.
+    pub head_only: bool,
+}
+
+/// Answers requests. Called from many threads.
+pub trait Handler: Send + Sync {
+    /// The answer to `request`.
+    fn answer(&self, request: &Request) -> Response;
+}
+
+impl<F: Fn(&Request) -> Response + Send + Sync> Handler for F {
+    fn answer(&self, request: &Request) -> Response {
+        self(request)
+    }
+}
+
+/// A whole answer, in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Value of `Content-Type`.
+    pub content_type: &'static str,
+    /// Header lines beside those that every answer has.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The body, sent with its length unless the request was HEAD.
+    pub body: Vec<u8>,
+}
+
+/// Plain text for people.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Response {
+    /// A line or more of plain text.
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            content_type: TEXT,
+            headers: Vec::new(),
+            body: body.into().into_bytes(),
+        }
+    }
+
+    /// The same with another line in the head.
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Head and body in one buffer, so that one write sends both.
+    pub fn to_bytes(&self, head_only: bool, keep_alive: bool, now: SystemTime) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512 + self.body.len());
+        let connection = if keep_alive { "keep-alive" } else { "close" };
+        write!(
+            bytes,
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nDate: {}\r\nConnection: {connection}\r\n",
+            self.status,
+            reason(self.status),
+            self.content_type,
+            self.body.len(),
+            httpdate::fmt_http_date(now),
+        )
+        .expect("writing to a Vec cannot fail");
+        for (name, value) in &self.headers {
+            write!(bytes, "{name}: {value}\r\n").expect("writing to a Vec cannot fail");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if !head_only {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Status",
+    }
+}

@@ -1,1 +1,0 @@
-//! Recorded sessions: one line a frame, as received.

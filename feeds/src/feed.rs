@@ -1,0 +1,331 @@
+//! A venue's session on the connection that carries it.
+//!
+//! [`Feed::poll`] is what a hot thread calls when a socket may have something: it reads, cuts frames and gives them to
+//! the session. [`Feed::settle`] then sends what the session wants sent. Making connections and fetching snapshots
+//! block, so both are somebody else's work: the feed says that it wants them and is given the results.
+
+use crate::clock::{Clock, Ticks};
+use crate::event::{FeedEvent, FrameFault, Sink, SnapshotFault, Stamps};
+use crate::net::{Connection, ConnectionError, Drained, Poller};
+use crate::types::{Instrument, SymbolId, UnixNanos};
+use crate::venue::{Outbox, ReconnectReason, Session, SnapshotRequest};
+use crate::ws::{Message, SendError, WsError};
+
+/// How many reads one [`Feed::poll`] does at the most, so that a burst on one connection cannot keep the others waiting.
+const READS_PER_POLL: u32 = 16;
+
+/// Takes the raw input of a feed, for a capture. Called on the hot thread: must not allocate, lock or wait.
+pub trait Tap {
+    /// A connection was opened.
+    fn opened(&mut self, _at: UnixNanos) {}
+    /// It is gone.
+    fn closed(&mut self, _at: UnixNanos) {}
+    /// A text message came.
+    fn frame(&mut self, _at: UnixNanos, _text: &[u8]) {}
+    /// A REST snapshot came.
+    fn snapshot(&mut self, _at: UnixNanos, _symbol: &str, _body: &[u8]) {}
+    /// We sent a text message.
+    fn sent(&mut self, _at: UnixNanos, _text: &str) {}
+    /// Some time has passed: what was gathered may be handed on.
+    fn flush(&mut self) {}
+}
+
+/// Nothing is captured.
+impl Tap for () {}
+
+impl<T: Tap> Tap for Option<T> {
+    fn opened(&mut self, at: UnixNanos) {
+        self.iter_mut().for_each(|tap| tap.opened(at));
+    }
+
+    fn closed(&mut self, at: UnixNanos) {
+        self.iter_mut().for_each(|tap| tap.closed(at));
+    }
+
+    #[inline]
+    fn frame(&mut self, at: UnixNanos, text: &[u8]) {
+        if let Some(tap) = self {
+            tap.frame(at, text);
+        }
+    }
+
+    fn snapshot(&mut self, at: UnixNanos, symbol: &str, body: &[u8]) {
+        self.iter_mut().for_each(|tap| tap.snapshot(at, symbol, body));
+    }
+
+    fn sent(&mut self, at: UnixNanos, text: &str) {
+        self.iter_mut().for_each(|tap| tap.sent(at, text));
+    }
+
+    fn flush(&mut self) {
+        self.iter_mut().for_each(Tap::flush);
+    }
+}
+
+/// One connection's worth of a venue.
+pub struct Feed {
+    session: Session,
+    connection: Option<Box<Connection>>,
+    outbox: Outbox,
+}
+
+/// What a poll did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages that were given to the session.
+    pub frames: u64,
+    /// Their payload, in bytes.
+    pub bytes: u64,
+    /// When the last read returned, by the wall clock; zero if nothing was read.
+    pub last_read: UnixNanos,
+}
+
+/// Why a connection has to be replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// The peer closed it; cleanly, or by cutting the line.
+    #[error("the venue closed the connection (cleanly: {is_clean})")]
+    Closed {
+        /// A close frame or a TLS `close_notify` said so first.
+        is_clean: bool,
+    },
+    /// It failed.
+    #[error(transparent)]
+    Failed(#[from] ConnectionError),
+    /// The peer broke the WebSocket protocol.
+    #[error(transparent)]
+    Protocol(#[from] WsError),
+    /// Nothing more can be sent.
+    #[error("cannot send")]
+    Send(#[from] SendError),
+    /// The session wants a new one.
+    #[error("the session asked for a new connection: {0:?}")]
+    Wanted(ReconnectReason),
+}
+
+impl Lost {
+    /// A short name, as in a metric's label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Closed { is_clean: true } => "closed",
+            Self::Closed { is_clean: false } => "cut",
+            Self::Failed(ConnectionError::Io(_)) => "io",
+            Self::Failed(ConnectionError::Tls(_)) => "tls",
+            Self::Failed(ConnectionError::Ws(_) | ConnectionError::Undrained) | Self::Protocol(_) => "protocol",
+            Self::Send(_) => "send",
+            Self::Wanted(ReconnectReason::ServerShutdown) => "server_shutdown",
+            Self::Wanted(ReconnectReason::Silent) => "silent",
+            Self::Wanted(ReconnectReason::NotAcknowledged) => "not_acknowledged",
+        }
+    }
+
+    /// Every [`reason`](Self::reason).
+    pub const REASONS: [&str; 9] = [
+        "closed",
+        "cut",
+        "io",
+        "tls",
+        "protocol",
+        "send",
+        "server_shutdown",
+        "silent",
+        "not_acknowledged",
+    ];
+}
+
+impl Feed {
+    /// A feed without a connection.
+    pub fn new(session: Session) -> Self {
+        Self {
+            session,
+            connection: None,
+            outbox: Outbox::new(),
+        }
+    }
+
+    /// What the session knows and shows.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The instruments, in the order of their ids.
+    pub fn instruments(&self) -> &[Instrument] {
+        self.session.instruments()
+    }
+
+    /// Whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Takes over a ready connection, which the caller has added to its poller, and subscribes. The feed has none
+    /// before: [`detach`](Self::detach) comes first.
+    pub fn attach(&mut self, connection: Box<Connection>, now: UnixNanos, tap: &mut impl Tap, sink: &mut impl Sink) {
+        debug_assert!(self.connection.is_none(), "the old connection is detached first");
+        self.connection = Some(connection);
+        self.outbox.clear();
+        tap.opened(now);
+        self.session.on_open(now, sink, &mut self.outbox);
+    }
+
+    /// Gives the connection up: no book is shown until the next one has brought it back.
+    pub fn detach(&mut self, now: UnixNanos, tap: &mut impl Tap, sink: &mut impl Sink) -> Option<Box<Connection>> {
+        let connection = self.connection.take()?;
+        tap.closed(now);
+        self.outbox.clear();
+        self.session.on_close(sink);
+        Some(connection)
+    }
+
+    /// Reads what the socket in this slot of the poller has, within a budget, and works it off.
+    ///
+    /// `wall` turns a reading of `clock` into the wall-clock time of the read.
+    ///
+    /// # Errors
+    /// The connection is over: detach it and order a new one. What came before the end was worked off.
+    #[inline]
+    pub fn poll<C: Clock, S: Sink>(
+        &mut self,
+        poller: &mut Poller,
+        slot: usize,
+        clock: C,
+        wall: impl Fn(Ticks) -> UnixNanos,
+        tap: &mut impl Tap,
+        sink: &mut S,
+    ) -> Result<Progress, (Progress, Lost)> {
+        let mut progress = Progress::default();
+        let Some(connection) = self.connection.as_deref_mut() else {
+            return Ok(progress);
+        };
+        let (session, outbox) = (&mut self.session, &mut self.outbox);
+        let mut read_started = clock.ticks();
+        let drained = poller.drain(slot, connection, &clock, READS_PER_POLL, |connection, read| {
+            let receive_time = wall(read.read);
+            progress.last_read = receive_time;
+            let mut stamps = Stamps {
+                kernel: read.kernel,
+                receive_time,
+                read_started,
+                read: read.read,
+                decrypted: read.decrypted,
+                frame_started: read.decrypted,
+                ..Stamps::default()
+            };
+            while let Some(message) = connection.next_message()? {
+                match message {
+                    Message::Text(text) => {
+                        stamps.framed = clock.ticks();
+                        progress.frames += 1;
+                        progress.bytes += text.len() as u64;
+                        tap.frame(receive_time, text.as_bytes());
+                        session.on_frame(text.as_bytes(), &mut stamps, clock, sink, outbox);
+                        stamps.frame_started = clock.ticks();
+                    }
+                    Message::Binary(bytes) => {
+                        progress.frames += 1;
+                        progress.bytes += bytes.len() as u64;
+                        sink.on_event(FeedEvent::FrameRejected {
+                            reason: FrameFault::Binary,
+                        });
+                    }
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    Message::Close { .. } => {
+                        // The echo is on its way; whether it arrives is the peer's business.
+                        let _ = connection.flush();
+                        return Err(Lost::Closed { is_clean: true });
+                    }
+                }
+            }
+            read_started = clock.ticks();
+            Ok(())
+        });
+        match drained {
+            Ok(Drained::Empty | Drained::BudgetSpent) => Ok(progress),
+            Ok(Drained::Closed { is_clean }) => Err((progress, Lost::Closed { is_clean })),
+            Err(lost) => Err((progress, lost)),
+        }
+    }
+
+    /// Gives the session the REST snapshot that it ordered, or the news that there is none.
+    pub fn snapshot<C: Clock, S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        body: Result<&[u8], SnapshotFault>,
+        now: UnixNanos,
+        clock: C,
+        tap: &mut impl Tap,
+        sink: &mut S,
+    ) {
+        if self.connection.is_none() {
+            return;
+        }
+        if let (Ok(body), Some(instrument)) = (body, self.session.instruments().get(symbol.index())) {
+            tap.snapshot(now, &instrument.symbol, body);
+        }
+        let at = clock.ticks();
+        let mut stamps = Stamps {
+            kernel: None,
+            receive_time: now,
+            read_started: at,
+            read: at,
+            decrypted: at,
+            frame_started: at,
+            framed: at,
+            parsed: at,
+            booked: at,
+        };
+        self.session
+            .on_snapshot(symbol, body, &mut stamps, clock, sink, &mut self.outbox);
+    }
+
+    /// Lets time pass: retries, pings, subscriptions that were never answered.
+    pub fn tick(&mut self, now: UnixNanos, sink: &mut impl Sink) {
+        if self.connection.is_some() {
+            self.session.on_timer(now, sink, &mut self.outbox);
+        }
+    }
+
+    /// Sends what the session wants sent and what the protocol itself has queued, and passes on what it wants fetched.
+    /// To be called after each of the other calls.
+    ///
+    /// # Errors
+    /// The connection is over, or the session wants a new one.
+    #[inline]
+    pub fn settle(
+        &mut self,
+        now: UnixNanos,
+        tap: &mut impl Tap,
+        order: impl FnMut(SnapshotRequest),
+    ) -> Result<(), Lost> {
+        let Some(connection) = self.connection.as_deref_mut() else {
+            return Ok(());
+        };
+        if self.outbox.is_empty() {
+            if connection.wants_write() {
+                connection.flush()?;
+            }
+            return Ok(());
+        }
+        self.empty_outbox(now, tap, order)
+    }
+
+    #[cold]
+    fn empty_outbox(
+        &mut self,
+        now: UnixNanos,
+        tap: &mut impl Tap,
+        order: impl FnMut(SnapshotRequest),
+    ) -> Result<(), Lost> {
+        self.outbox.snapshot_requests().iter().copied().for_each(order);
+        let wanted = self.outbox.reconnect();
+        if let Some(connection) = self.connection.as_deref_mut() {
+            for text in self.outbox.frames() {
+                tap.sent(now, text);
+                connection.send_text(text)?;
+            }
+            connection.flush()?;
+        }
+        self.outbox.clear();
+        wanted.map_or(Ok(()), |reason| Err(Lost::Wanted(reason)))
+    }
+}

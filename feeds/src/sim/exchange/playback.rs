@@ -1,0 +1,515 @@
+//! A recording as a source: every client that subscribes gets the recorded frames from the beginning, byte for byte.
+//!
+//! What a recording cannot know is answered live: Binance's acknowledgements (their ids are the client's), Kraken's pongs
+//! and refusals. Kraken's `status` and acknowledgements are played as recorded, the first when the client connects, the
+//! others when it subscribes. A REST book that stands in the recording is what REST answers, and the stream waits at its
+//! line until it has been asked for: the recording has it there because its client had it then.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use simd_json::prelude::*;
+
+use super::super::fault::Target as Struck;
+use super::super::stats::MessageKind;
+use super::super::wire::parse;
+use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, kraken};
+use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::types::{UnixNanos, VenueId};
+
+/// How fast a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PlaybackPace {
+    /// As it was received, so many times faster.
+    Recorded {
+        /// One is the recorded pace.
+        speed: f64,
+    },
+    /// As fast as the client reads.
+    Flood,
+}
+
+/// What a recording holds, found out before it is played.
+#[derive(Debug, Default)]
+pub(in crate::sim) struct Contents {
+    pub(in crate::sim) symbols: Vec<String>,
+    snapshots: Vec<Snapshot>,
+    /// Kraken: what the recorder subscribed to, as `channel symbol`, and with which depth.
+    acknowledged: BTreeMap<String, Option<u64>>,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    /// `None` where the recording does not say: then it is anybody's.
+    symbol: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Contents {
+    /// Reads the whole recording once. Bad lines are passed over here as they are when it is played.
+    pub(in crate::sim) fn scan(venue: VenueId, files: &[PathBuf]) -> Result<Self, CaptureError> {
+        let mut contents = Self::default();
+        let mut reader = CaptureReader::open(files)?;
+        while let Some(item) = next_item(&mut reader, venue)? {
+            let symbol = match item {
+                Item::Frame { frame, .. } => {
+                    let (kind, symbol) = classify(venue, &frame);
+                    if venue == VenueId::KrakenV2 && kind == MessageKind::Acknowledgement {
+                        contents.note_acknowledgement(&frame);
+                    }
+                    symbol.map(str::to_owned)
+                }
+                Item::Snapshot { symbol, body } => {
+                    contents.snapshots.push(Snapshot {
+                        symbol: symbol.clone(),
+                        body,
+                    });
+                    symbol
+                }
+            };
+            if let Some(symbol) = symbol.filter(|symbol| !contents.symbols.contains(symbol)) {
+                contents.symbols.push(symbol);
+            }
+        }
+        Ok(contents)
+    }
+
+    fn note_acknowledgement(&mut self, frame: &[u8]) {
+        let value = std::str::from_utf8(frame).ok().and_then(parse);
+        let Some(result) = value.as_ref().and_then(|value| value.get("result")) else {
+            return;
+        };
+        let text = |name: &str| result.get(name).and_then(|value| value.as_str());
+        if let (Some(channel), Some(symbol)) = (text("channel"), text("symbol")) {
+            let depth = result.get("depth").and_then(|depth| depth.as_u64());
+            self.acknowledged.insert(format!("{channel} {symbol}"), depth);
+        }
+    }
+
+    fn index_of(&self, symbol: &str) -> Option<u16> {
+        self.symbols
+            .iter()
+            .position(|name| name == symbol)
+            .map(|index| index as u16)
+    }
+}
+
+/// A recording behind a venue's protocol.
+pub(in crate::sim) struct Playback {
+    venue: VenueId,
+    files: Vec<PathBuf>,
+    pace: PlaybackPace,
+    snapshot_timeout: Duration,
+    contents: Contents,
+    clients: Clients,
+    players: Vec<Option<Player>>,
+    /// REST books that were asked for.
+    fetches: u64,
+}
+
+/// One client's way through the recording.
+struct Player {
+    reader: CaptureReader,
+    next: Option<Item>,
+    is_playing: bool,
+    /// The recording's time and ours that belong together; shifted by every wait.
+    origin: Option<(UnixNanos, UnixNanos)>,
+    /// REST books passed, and those asked for before this client came.
+    snapshots_passed: usize,
+    fetches_before: u64,
+    held_since: Option<UnixNanos>,
+}
+
+/// What is played.
+enum Item {
+    Frame { time: UnixNanos, frame: Vec<u8> },
+    Snapshot { symbol: Option<String>, body: Vec<u8> },
+}
+
+/// What a player waits for.
+enum Wait {
+    Until(UnixNanos),
+    /// Nothing of its own.
+    Idle,
+    /// More could be said at once.
+    Busy,
+}
+
+impl Playback {
+    pub(in crate::sim) fn new(
+        venue: VenueId,
+        files: Vec<PathBuf>,
+        pace: PlaybackPace,
+        snapshot_timeout: Duration,
+        contents: Contents,
+        clients: Clients,
+    ) -> Self {
+        Self {
+            venue,
+            files,
+            pace,
+            snapshot_timeout,
+            contents,
+            clients,
+            players: Vec::new(),
+            fetches: 0,
+        }
+    }
+
+    fn play(&mut self, key: ClientKey, now: UnixNanos, is_throttled: bool) -> Wait {
+        let Some(player) = self
+            .players
+            .get_mut(key)
+            .and_then(Option::as_mut)
+            .filter(|player| player.is_playing)
+        else {
+            return Wait::Idle;
+        };
+        for _ in 0..FRAMES_PER_CALL {
+            let Some(item) = &player.next else { return Wait::Idle };
+            match item {
+                Item::Snapshot { .. } => {
+                    // The recorder had its answer here, so this client must have one too.
+                    let since = *player.held_since.get_or_insert(now);
+                    let timeout = UnixNanos(since.0 + self.snapshot_timeout.as_nanos() as u64);
+                    let has_fetched = self.fetches - player.fetches_before > player.snapshots_passed as u64;
+                    if !has_fetched && now < timeout {
+                        return Wait::Until(timeout);
+                    }
+                    player.held_since = None;
+                    player.snapshots_passed += 1;
+                    if let Some(origin) = &mut player.origin {
+                        origin.1.0 += now.since(since).max(0) as u64;
+                    }
+                }
+                Item::Frame { time, frame } => {
+                    match self.pace {
+                        PlaybackPace::Recorded { speed } => {
+                            let (recorded, ours) = *player.origin.get_or_insert((*time, now));
+                            let since = time.since(recorded).max(0) as f64 / speed;
+                            let due = UnixNanos(ours.0 + since as u64);
+                            if due > now {
+                                return Wait::Until(due);
+                            }
+                        }
+                        PlaybackPace::Flood if is_throttled => return Wait::Until(UnixNanos(now.0 + THROTTLED_NS)),
+                        PlaybackPace::Flood => {}
+                    }
+                    let (kind, symbol) = classify(self.venue, frame);
+                    // Answers to requests of Binance's recorder carry its ids: clients are answered live.
+                    let is_answer = self.venue == VenueId::BinanceSpot
+                        && matches!(kind, MessageKind::Acknowledgement | MessageKind::Refusal);
+                    if !is_answer {
+                        let symbol = symbol.and_then(|symbol| self.contents.index_of(symbol));
+                        self.clients.push(
+                            key,
+                            Meta {
+                                kind,
+                                symbol,
+                                qty: None,
+                            },
+                            &[frame],
+                        );
+                    }
+                }
+            }
+            player.advance(self.venue);
+        }
+        Wait::Busy
+    }
+
+    fn begin(&mut self, key: ClientKey) {
+        if let Some(player) = self.players.get_mut(key).and_then(Option::as_mut) {
+            player.is_playing = true;
+        }
+    }
+
+    fn binance_request(&mut self, key: ClientKey, text: &str) {
+        let Some(request) = parse(text) else {
+            return binance::refuse(
+                key,
+                3,
+                "Invalid JSON: expected value at line 1 column 1",
+                None,
+                &mut self.clients,
+            );
+        };
+        let id = request.get("id").map(|id| id.encode());
+        let result = match request.get("method").and_then(|method| method.as_str()) {
+            Some("SUBSCRIBE" | "UNSUBSCRIBE") => "null",
+            Some("LIST_SUBSCRIPTIONS") => "[]",
+            _ => {
+                let reason = "Invalid request: unknown method";
+                return binance::refuse(key, 2, reason, id.as_deref(), &mut self.clients);
+            }
+        };
+        let body = format!("{{\"result\":{result},\"id\":{}}}", id.as_deref().unwrap_or("null"));
+        self.clients
+            .push(key, Meta::new(MessageKind::Acknowledgement), &[body.as_bytes()]);
+        self.begin(key);
+    }
+
+    fn kraken_request(&mut self, key: ClientKey, text: &str) {
+        let Some(request) = parse(text) else {
+            return kraken::refuse(key, "", "Malformed request", None, None, &mut self.clients);
+        };
+        let req_id = request.get("req_id").map(|id| id.encode());
+        let req_id = req_id.as_deref();
+        let method = request.get("method").and_then(|method| method.as_str()).unwrap_or("");
+        if method == "ping" {
+            return kraken::pong(key, req_id, &mut self.clients);
+        }
+        // The recorder's own unsubscriptions come as they were recorded.
+        if method != "subscribe" {
+            return;
+        }
+        let params = request.get("params");
+        let channel = params
+            .and_then(|params| params.get("channel"))
+            .and_then(|channel| channel.as_str())
+            .unwrap_or("");
+        let depth = params
+            .and_then(|params| params.get("depth"))
+            .map_or(Some(10), |depth| depth.as_u64());
+        let symbols = params
+            .and_then(|params| params.get("symbol"))
+            .and_then(|symbols| symbols.as_array());
+        for symbol in symbols.into_iter().flatten().filter_map(|symbol| symbol.as_str()) {
+            match self.contents.acknowledged.get(&format!("{channel} {symbol}")) {
+                // The acknowledgement comes with the recording.
+                Some(recorded) if recorded.is_none() || *recorded == depth => self.begin(key),
+                Some(_) => {
+                    let reason = "Subscription depth not supported";
+                    kraken::refuse(key, method, reason, Some(symbol), req_id, &mut self.clients);
+                }
+                None if self.contents.index_of(symbol).is_none() => {
+                    let reason = format!("Currency pair not supported {symbol}");
+                    kraken::refuse(key, method, &reason, Some(symbol), req_id, &mut self.clients);
+                }
+                // A channel that the recorder did not ask for, or a recording without acknowledgements.
+                None => {
+                    let mut result = format!("{{\"channel\":\"{channel}\"");
+                    if let (Some(depth), "book") = (depth, channel) {
+                        result.push_str(&format!(",\"depth\":{depth}"));
+                    }
+                    result.push_str(&format!(",\"snapshot\":true,\"symbol\":\"{symbol}\"}}"));
+                    kraken::acknowledge(key, method, &result, req_id, &mut self.clients);
+                    if self.contents.acknowledged.is_empty() {
+                        self.begin(key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The book that the recording's client was given next, seen from where the players are.
+    fn snapshot_for(&self, symbol: &str) -> Option<&Snapshot> {
+        let passed = self
+            .players
+            .iter()
+            .flatten()
+            .map(|player| player.snapshots_passed)
+            .max()
+            .unwrap_or(0);
+        let fits = |snapshot: &&Snapshot| snapshot.symbol.as_deref().is_none_or(|name| name == symbol);
+        let snapshots: &[Snapshot] = &self.contents.snapshots;
+        let coming = snapshots.iter().skip(passed).find(fits);
+        coming.or_else(|| snapshots.iter().rfind(fits))
+    }
+}
+
+impl Player {
+    /// Reads the next item; at the end, or where the file cannot be read any further, there is none.
+    fn advance(&mut self, venue: VenueId) {
+        self.next = next_item(&mut self.reader, venue).ok().flatten();
+    }
+}
+
+impl Exchange for Playback {
+    fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
+        self.clients.now = now;
+        let (is_subscribed, shutdown_message): (bool, fn(UnixNanos, &mut Vec<u8>)) = match self.venue {
+            VenueId::BinanceSpot => match binance::streams_of(Target(target)) {
+                Some((_, names)) => (!names.is_empty(), binance::shutdown_message),
+                None => return Err(404),
+            },
+            VenueId::KrakenV2 if Target(target).path() == "/v2" => (false, kraken::shutdown_message),
+            VenueId::KrakenV2 => return Err(404),
+        };
+        self.clients.shutdown_message = shutdown_message;
+        let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
+        let mut player = Player {
+            reader,
+            next: None,
+            is_playing: is_subscribed,
+            origin: None,
+            snapshots_passed: 0,
+            fetches_before: self.fetches,
+            held_since: None,
+        };
+        player.advance(self.venue);
+        let key = self.clients.connect();
+        // What the venue says before it is asked.
+        while let Some(Item::Frame { frame, .. }) = &player.next {
+            let (kind, _) = classify(self.venue, frame);
+            if self.venue != VenueId::KrakenV2 || kind != MessageKind::Status {
+                break;
+            }
+            self.clients.push(key, Meta::new(kind), &[frame]);
+            player.advance(self.venue);
+        }
+        if self.players.len() <= key {
+            self.players.resize_with(key + 1, || None);
+        }
+        self.players[key] = Some(player);
+        Ok(key)
+    }
+
+    fn receive(&mut self, key: ClientKey, text: &str, now: UnixNanos) {
+        self.clients.now = now;
+        match self.venue {
+            VenueId::BinanceSpot => self.binance_request(key, text),
+            VenueId::KrakenV2 => self.kraken_request(key, text),
+        }
+    }
+
+    fn disconnect(&mut self, key: ClientKey) {
+        if let Some(slot) = self.players.get_mut(key) {
+            *slot = None;
+        }
+        self.clients.disconnect(key);
+    }
+
+    fn rest(&mut self, target: &str, now: UnixNanos) -> RestReply {
+        self.clients.now = now;
+        let target = Target(target);
+        if self.venue != VenueId::BinanceSpot || target.path() != "/api/v3/depth" {
+            return match target.path() {
+                "/api/v3/ping" => RestReply::json(200, "{}"),
+                "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
+                _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
+            };
+        }
+        let Some(symbol) = target.query("symbol") else {
+            let reason = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.";
+            return binance::refusal(400, -1102, reason);
+        };
+        let index = self.contents.index_of(symbol);
+        let Some(body) = self
+            .snapshot_for(symbol)
+            .filter(|_| index.is_some())
+            .map(|found| found.body.clone())
+        else {
+            return binance::refusal(400, -1121, "Invalid symbol.");
+        };
+        let fault = self.clients.faults.strike(Struck::Rest, index, |_| true);
+        if let Some(reply) = fault.as_ref().and_then(binance::refusal_by) {
+            return reply;
+        }
+        let mut reply = RestReply::json(200, body);
+        reply.snapshot_of = index;
+        reply.cut_by(fault.as_ref());
+        self.fetches += u64::from(fault.is_none());
+        reply
+    }
+
+    fn advance(&mut self, now: UnixNanos, is_throttled: bool) -> UnixNanos {
+        self.clients.now = now;
+        let mut next = UnixNanos(now.0 + IDLE_NS);
+        for key in 0..self.players.len() {
+            match self.play(key, now, is_throttled) {
+                Wait::Until(time) => next = next.min(time),
+                Wait::Busy => next = now,
+                Wait::Idle => {}
+            }
+        }
+        next
+    }
+
+    fn clients(&mut self) -> &mut Clients {
+        &mut self.clients
+    }
+}
+
+/// The next frame or REST book; what else stands in a recording is not for clients.
+fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>, CaptureError> {
+    loop {
+        match reader.next_record() {
+            Ok(None) => return Ok(None),
+            // Other recorders write a REST body as a line like any other.
+            Ok(Some(Record::Frame { frame, .. }))
+                if venue == VenueId::BinanceSpot && frame.starts_with(b"{\"lastUpdateId\":") =>
+            {
+                return Ok(Some(Item::Snapshot {
+                    symbol: None,
+                    body: frame.to_vec(),
+                }));
+            }
+            Ok(Some(Record::Frame { receive_time, frame })) => {
+                return Ok(Some(Item::Frame {
+                    time: receive_time,
+                    frame: frame.to_vec(),
+                }));
+            }
+            Ok(Some(Record::Snapshot { symbol, body, .. })) => {
+                return Ok(Some(Item::Snapshot {
+                    symbol: Some(symbol.to_owned()),
+                    body: body.to_vec(),
+                }));
+            }
+            Ok(Some(_)) | Err(CaptureError::BadLine { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What a recorded frame is, from its beginning, and whose.
+fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
+    let mut head = &frame[..frame.len().min(HEAD_BYTES)];
+    while std::str::from_utf8(head).is_err() {
+        head = &head[..head.len() - 1];
+    }
+    let head = std::str::from_utf8(head).unwrap_or_default();
+    let value = |key: &str| head.split_once(key).and_then(|(_, rest)| rest.split('"').next());
+    match venue {
+        VenueId::BinanceSpot => {
+            let kind = match value("\"e\":\"") {
+                Some("depthUpdate") => MessageKind::BookUpdate,
+                Some("trade" | "aggTrade") => MessageKind::Trade,
+                Some("serverShutdown") => MessageKind::Status,
+                Some(_) => MessageKind::Other,
+                None if head.contains("\"lastUpdateId\":") => MessageKind::BookSnapshot,
+                None if head.contains("\"result\":") => MessageKind::Acknowledgement,
+                None if head.contains("\"error\":") => MessageKind::Refusal,
+                None if head.contains("\"B\":\"") => MessageKind::BookTicker,
+                None => MessageKind::Other,
+            };
+            (kind, value("\"s\":\""))
+        }
+        VenueId::KrakenV2 => {
+            let is_snapshot = head.contains("\"type\":\"snapshot\"");
+            let kind = match value("\"channel\":\"") {
+                _ if head.contains("\"success\":true") || head.contains("\"result\":") => MessageKind::Acknowledgement,
+                _ if head.contains("\"success\":false") || head.contains("\"error\":") => MessageKind::Refusal,
+                _ if head.contains("\"method\":\"pong\"") => MessageKind::MethodPong,
+                Some("book") if is_snapshot => MessageKind::BookSnapshot,
+                Some("book") => MessageKind::BookUpdate,
+                Some("trade") => MessageKind::Trade,
+                Some("heartbeat") => MessageKind::Heartbeat,
+                Some("status") => MessageKind::Status,
+                _ => MessageKind::Other,
+            };
+            (kind, value("\"symbol\":\""))
+        }
+    }
+}
+
+/// How much of a frame is looked at to tell what it is.
+const HEAD_BYTES: usize = 256;
+/// A call to `advance` plays no more of a client's frames than this.
+const FRAMES_PER_CALL: usize = 2_000;
+/// How long a source without anything due sleeps.
+const IDLE_NS: u64 = 50_000_000;
+/// How often a flood looks whether it may go on.
+const THROTTLED_NS: u64 = 300_000;
