@@ -1,5 +1,7 @@
 //! The feature engine against the slow one, on random books, and against what it promises for absurd ones.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+
 mod features_support;
 
 use features_support::{Call, Levels, Reference, book_update, feed, instrument};

@@ -1,5 +1,7 @@
 //! The table that training reads: header, rows, segments, and what it says when it cannot be written.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+
 mod features_support;
 
 use std::io::{self, Write};

@@ -1,6 +1,8 @@
 //! The feature engine against stored values: 400 updates of a ten-level book and 77 trades, with features computed from
 //! their definitions by an independent program. The file is not part of the project; without it the test says so.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+
 mod features_support;
 
 use features_support::{Call, Levels, feed, instrument};

@@ -1,5 +1,7 @@
 //! The shipped model: it loads, it is the model of its card, and it says what training's own forward pass said.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+
 use std::path::Path;
 
 use quantumflow::features::{FEATURE_COUNT, SCHEMA_HASH, registry::FEATURES};

@@ -1,6 +1,8 @@
 //! Models that look back: rows slide through a window, and nothing is carried from one prediction into the next. Run on
 //! stored models and their stored answers; the files are not part of the project, without them the test says so.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+
 mod model_support;
 
 use std::fs;
