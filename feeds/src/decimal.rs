@@ -190,19 +190,24 @@ pub(crate) struct ShapedScaler {
     scaler: Scaler,
     whole_len: usize,
     fraction_len: usize,
-    /// The high bit of each byte before the point.
+    /// The bytes before the point, and the high bit of each.
+    whole_bytes: u64,
     whole_marks: u64,
     /// The point, and the byte that it takes, in the word before it.
     point: u64,
     point_byte: u64,
     /// The least first digit: a longer number does not start with zero.
     first_least: u8,
-    whole_shift: u32,
-    /// The high bit of each byte of the fraction.
-    fraction_marks: u64,
-    /// The bytes of the fraction, and those of them that must be zero.
+    /// The bytes of the fraction, the high bit of each, and those bytes that must be zero.
     fraction_bytes: u64,
+    fraction_marks: u64,
     finer_bytes: u64,
+    /// Powers of two that move each part to its place. A multiplication is a shift whose distance may be a variable
+    /// without the detour that processors take for one.
+    whole_place: u64,
+    fraction_place: u64,
+    /// Both parts fit one word.
+    is_joined: bool,
 }
 
 impl ShapedScaler {
@@ -212,14 +217,17 @@ impl ShapedScaler {
             scaler,
             whole_len: 0,
             fraction_len: 0,
+            whole_bytes: 0,
             whole_marks: 0,
             point: 0,
             point_byte: 0,
             first_least: 0,
-            whole_shift: 0,
-            fraction_marks: 0,
             fraction_bytes: 0,
+            fraction_marks: 0,
             finer_bytes: 0,
+            whole_place: 0,
+            fraction_place: 0,
+            is_joined: false,
         };
         shaped.expect(1, 1);
         shaped
@@ -229,36 +237,44 @@ impl ShapedScaler {
         self.scaler
     }
 
-    /// Reads the number at `at`, which `end` follows, and returns its mantissa and where the frame continues (at `end`).
-    /// `None` for any error.
+    /// Reads the number at `at` and `behind`, which must follow it, and returns the mantissa and where the frame
+    /// continues behind both. `None` for any error.
     #[inline(always)]
-    pub(crate) fn scan_at(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
+    pub(crate) fn scan_at<const N: usize>(
+        &mut self,
+        frame: &[u8],
+        at: usize,
+        behind: &[u8; N],
+    ) -> Option<(i64, usize)> {
         let fraction_at = at + self.whole_len + 1;
         let next = fraction_at + self.fraction_len;
-        if let (Some(whole), Some(fraction)) = (load(frame, at), load(frame, fraction_at))
-            && self.scaler.decimals <= WORD_DIGITS
-        {
+        if let (Some(whole), Some(fraction)) = (load(frame, at), load(frame, fraction_at)) {
             // Everything that is not as expected leaves a bit.
             let surprise = (may_not_be_digits(whole) & self.whole_marks)
                 | ((whole ^ self.point) & self.point_byte)
                 | (may_not_be_digits(fraction) & self.fraction_marks)
                 | (fraction & self.finer_bytes);
-            if surprise == 0 && whole as u8 >= self.first_least && frame.get(next) == Some(&end) {
-                let whole = whole << self.whole_shift;
-                let fraction = (fraction & self.fraction_bytes) << self.scaler.fraction_shift;
-                return Some((self.scaler.join(whole, self.whole_len, fraction), next));
+            if surprise == 0
+                && whole as u8 >= self.first_least
+                && frame.get(next..).and_then(<[u8]>::first_chunk::<N>) == Some(behind)
+            {
+                let whole = (whole & self.whole_bytes).wrapping_mul(self.whole_place);
+                let fraction = (fraction & self.fraction_bytes).wrapping_mul(self.fraction_place);
+                let mantissa = match self.is_joined {
+                    true => eight_digits(whole | fraction),
+                    false => eight_digits(whole) * self.scaler.one + eight_digits(fraction),
+                };
+                return Some((mantissa as i64, next + N));
             }
         }
-        self.scan_surprise(frame, at, end)
+        let (mantissa, next) = self.scan_surprise(frame, at)?;
+        (frame.get(next..)?.first_chunk::<N>() == Some(behind)).then_some((mantissa, next + N))
     }
 
     /// A number of another shape, which is expected from here on.
     #[inline(never)]
-    fn scan_surprise(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
+    fn scan_surprise(&mut self, frame: &[u8], at: usize) -> Option<(i64, usize)> {
         let (mantissa, next) = self.scaler.scan_at(frame, at)?;
-        if frame.get(next) != Some(&end) {
-            return None;
-        }
         let whole_len = digit_run(load(frame, at).unwrap_or(0));
         let fraction_len = (next - at).wrapping_sub(whole_len + 1);
         if (1..=7).contains(&whole_len) && (1..=8).contains(&fraction_len) {
@@ -269,16 +285,26 @@ impl ShapedScaler {
 
     /// Prepares for `whole_len` (1 to 7) digits before the point and `fraction_len` (1 to 8) behind it.
     fn expect(&mut self, whole_len: usize, fraction_len: usize) {
+        let decimals = usize::from(self.scaler.decimals);
+        let digits = whole_len + decimals;
         self.whole_len = whole_len;
         self.fraction_len = fraction_len;
-        self.whole_marks = HIGH_BITS & low_bytes(whole_len as u32);
-        self.point = POINT << (8 * whole_len);
+        self.whole_bytes = low_bytes(whole_len as u32);
+        self.whole_marks = HIGH_BITS & self.whole_bytes;
+        // More decimals than a word holds: no byte is that point, so every number is a surprise.
+        self.point = if decimals <= 8 {
+            POINT << (8 * whole_len)
+        } else {
+            u64::MAX
+        };
         self.point_byte = 0xff << (8 * whole_len);
         self.first_least = u8::from(whole_len > 1);
-        self.whole_shift = 64 - 8 * whole_len as u32;
         self.fraction_bytes = low_bytes(fraction_len as u32);
         self.fraction_marks = HIGH_BITS & self.fraction_bytes;
         self.finer_bytes = self.scaler.finer_bytes & self.fraction_bytes;
+        self.is_joined = digits <= usize::from(WORD_DIGITS);
+        self.whole_place = 1 << (64 - 8 * if self.is_joined { digits } else { whole_len });
+        self.fraction_place = 1 << self.scaler.fraction_shift;
     }
 }
 
@@ -602,12 +628,13 @@ mod tests {
         ) {
             let scaler = Scaler::new(decimals).unwrap();
             let mut shaped = ShapedScaler::new(scaler);
-            let frame = texts.join("\"");
+            let frame = texts.join("\",");
             let mut at = 0;
             for text in &texts {
-                let plain = scaler.scan_at(frame.as_bytes(), at).filter(|(_, next)| frame.as_bytes().get(*next) == Some(&b'"'));
-                prop_assert_eq!(shaped.scan_at(frame.as_bytes(), at, b'"'), plain, "{} at {}", text, decimals);
-                at += text.len() + 1;
+                let plain = scaler.scan_at(frame.as_bytes(), at);
+                let plain = plain.filter(|(_, next)| frame.as_bytes()[*next..].starts_with(b"\",")).map(|(m, next)| (m, next + 2));
+                prop_assert_eq!(shaped.scan_at(frame.as_bytes(), at, b"\","), plain, "{} at {}", text, decimals);
+                at += text.len() + 2;
             }
         }
 

@@ -148,12 +148,10 @@ pub(super) fn body(
             )
         }
         Kind::Ticker { update_id } => {
-            let (bid_price, at) = scalers.price.scan_at(frame, head.at, b'"')?;
-            let (bid_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"B\":\"")?, b'"')?;
-            let (ask_price, at) = scalers
-                .price
-                .scan_at(frame, literal(frame, at, b"\",\"a\":\"")?, b'"')?;
-            let (ask_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"A\":\"")?, b'"')?;
+            let (bid_price, at) = scalers.price.scan_at(frame, head.at, b"\",\"B\":\"")?;
+            let (bid_qty, at) = scalers.qty.scan_at(frame, at, b"\",\"a\":\"")?;
+            let (ask_price, at) = scalers.price.scan_at(frame, at, b"\",\"A\":\"")?;
+            let (ask_qty, at) = scalers.qty.scan_at(frame, at, b"\"")?;
             let bid = (Price(bid_price), Qty(bid_qty));
             let ask = (Price(ask_price), Qty(ask_qty));
             (
@@ -163,14 +161,16 @@ pub(super) fn body(
                     bid,
                     ask,
                 }),
-                at + 1,
+                at,
             )
         }
         Kind::Trade => {
             let (trade_id, at) = number(frame, head.at)?;
-            let (price, at) = scalers.price.scan_at(frame, literal(frame, at, b",\"p\":\"")?, b'"')?;
-            let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"q\":\"")?, b'"')?;
-            let (trade_time_ms, at) = number(frame, literal(frame, at, b"\",\"T\":")?)?;
+            let (price, at) = scalers
+                .price
+                .scan_at(frame, literal(frame, at, b",\"p\":\"")?, b"\",\"q\":\"")?;
+            let (qty, at) = scalers.qty.scan_at(frame, at, b"\",\"T\":")?;
+            let (trade_time_ms, at) = number(frame, at)?;
             let (buyer_is_maker, at) = boolean(frame, literal(frame, at, b",\"m\":")?)?;
             let (_, at) = boolean(frame, literal(frame, at, b",\"M\":")?)?;
             let aggressor = if buyer_is_maker { Side::Ask } else { Side::Bid };
@@ -216,18 +216,16 @@ fn levels(
     }
     at = literal(frame, at, b"[\"")?;
     loop {
-        let (price, next) = scalers.price.scan_at(frame, at, b'"')?;
-        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b"\",\"")?, b'"')?;
+        let (price, next) = scalers.price.scan_at(frame, at, b"\",\"")?;
+        let (qty, next) = scalers.qty.scan_at(frame, next, b"\"]")?;
         changes.push(LevelChange {
             side,
             price: Price(price),
             qty: Qty(qty),
         });
-        // More levels, or the end of the side: told apart by one comparison of four bytes.
-        match frame.get(next..)?.first_chunk::<4>()? {
-            b"\"],[" => at = literal(frame, next + 4, b"\"")?,
-            [b'"', b']', b']', _] => return Some(next + 3),
-            _ => return None,
+        match literal(frame, next, b",[\"") {
+            Some(level) => at = level,
+            None => return literal(frame, next, b"]"),
         }
     }
 }

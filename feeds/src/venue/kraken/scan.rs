@@ -119,21 +119,18 @@ fn levels(
     if frame.get(at) == Some(&b']') {
         return Some(at + 1);
     }
+    at = literal(frame, at, b"{\"price\":")?;
     loop {
-        let (price, next) = scalers
-            .price
-            .scan_at(frame, literal(frame, at, b"{\"price\":")?, b',')?;
-        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b",\"qty\":")?, b'}')?;
+        let (price, next) = scalers.price.scan_at(frame, at, b",\"qty\":")?;
+        let (qty, next) = scalers.qty.scan_at(frame, next, b"}")?;
         changes.push(LevelChange {
             side,
             price: Price(price),
             qty: Qty(qty),
         });
-        at = next + 2;
-        match frame.get(next + 1)? {
-            b',' => {}
-            b']' => return Some(at),
-            _ => return None,
+        match literal(frame, next, b",{\"price\":") {
+            Some(level) => at = level,
+            None => return literal(frame, next, b"]"),
         }
     }
 }
@@ -152,11 +149,9 @@ fn trade(
         Some(at) => (Side::Bid, at),
         None => (Side::Ask, literal(frame, at, b"sell\"")?),
     };
-    let (price, at) = scalers
-        .price
-        .scan_at(frame, literal(frame, at, b",\"price\":")?, b',')?;
-    let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b",\"qty\":")?, b',')?;
-    let at = literal(frame, at, b",\"ord_type\":\"")?;
+    let price_at = literal(frame, at, b",\"price\":")?;
+    let (price, at) = scalers.price.scan_at(frame, price_at, b",\"qty\":")?;
+    let (qty, at) = scalers.qty.scan_at(frame, at, b",\"ord_type\":\"")?;
     let at = match literal(frame, at, b"limit\"") {
         Some(at) => at,
         None => literal(frame, at, b"market\"")?,
