@@ -390,6 +390,9 @@ impl Dialect for Binance {
             return Err(400);
         }
         let (is_combined, names) = streams_of(target).ok_or(404u16)?;
+        if is_combined {
+            clients.combine(key);
+        }
         if self.clients.len() <= key {
             self.clients.resize_with(key + 1, || None);
         }

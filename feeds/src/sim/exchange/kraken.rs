@@ -366,10 +366,10 @@ impl Dialect for Kraken {
                 &[b"{\"channel\":\"heartbeat\"}"],
             );
             // A connection that a fault has silenced would be due for ever.
-            if clients.last_message(key) != Some(clients.now) {
-                if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
-                    session.has_subscribed = false;
-                }
+            if clients.last_message(key) != Some(clients.now)
+                && let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut)
+            {
+                session.has_subscribed = false;
             }
         }
     }
