@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::fault::{Fault, Faults, Target};
-use super::super::stats::MessageKind;
+use crate::sim::fault::{Fault, Faults, Target};
+use crate::sim::stats::MessageKind;
 use crate::types::UnixNanos;
 use crate::ws::{Opcode, close_code, encode_close, encode_frame};
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::super::fault::Target as Struck;
-use super::super::stats::MessageKind;
-use super::super::wire::parse;
 use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, kraken};
 use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::sim::fault::Target as Struck;
+use crate::sim::stats::MessageKind;
+use crate::sim::wire::parse;
 use crate::types::{UnixNanos, VenueId};
 
 /// How fast a recording is played.
