@@ -1,1 +1,43 @@
 //! Shared-memory files: the metrics region and the signal ring.
+//!
+//! An engine writes both, other programs read them, each at its own pace and without the engine noticing. Both are files
+//! on tmpfs with a fixed length, made whole before they get a name, held by a lock that the kernel releases when the
+//! writer is gone, and readable after a crash.
+//!
+//! - A **region** ([`RegionWriter`], [`RegionReader`]) holds counters, gauges, states and HDR histograms and describes
+//!   itself: a reader needs no catalogue. What may lie in it is declared in [`catalogue`].
+//! - A **ring** ([`SignalWriter`], [`SignalReader`]) holds the last signals; every reader sees all of them or is told how
+//!   many it missed. `include/quantumflow_signal.h` reads it from C and C++.
+//!
+//! Writers trust nobody's bytes and read none but their own. Readers map read-only and take every byte for a claim.
+
+pub mod catalogue;
+mod cells;
+mod crc;
+pub mod directory;
+mod file;
+mod histogram;
+pub mod layout;
+mod live;
+mod memory;
+pub mod metric;
+mod parse;
+mod reader;
+mod ring;
+pub mod signal;
+mod snapshot;
+mod sync;
+mod writer;
+
+pub use cells::{Counter, GaugeF64, GaugeI64, Histogram, SharedCounter, State, Timestamp};
+pub use file::{CreateError, CreateReport, FileKind, FileName, FileOptions};
+pub use histogram::HistogramSnapshot;
+pub use layout::Shape;
+pub use live::{EngineState, LivePage};
+pub use metric::{Agg, Kind, Metric, Unit};
+pub use parse::{FormatError, RegionInfo, SeriesMeta};
+pub use reader::{ReadError, RegionReader};
+pub use ring::{Poll, RingError, RingInfo, RingModel, RingOptions, RingSymbol, SignalReader, SignalWriter};
+pub use signal::{Signal, SignalClass};
+pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
+pub use writer::{RegionOptions, RegionWriter, RegisterError, ThreadWriter};

@@ -1,0 +1,228 @@
+//! Every metric of the engine, declared once.
+//!
+//! To add one, add an entry to the list below: its constant, its kind and name, its labels, and the sentence that the
+//! reader of a dashboard will see. The exporter needs no change: a region describes itself. The tests at the end hold
+//! names to the rules: prefix `hft_`, base units, `_total` on counters and on nothing else.
+
+use crate::layout::Shape;
+use crate::metric::{Agg, Metric, Unit};
+
+macro_rules! catalogue {
+    ($($name:ident: $metric:expr, $help:literal;)*) => {
+        $(#[doc = $help] pub static $name: Metric = $metric.help($help);)*
+
+        /// Every metric of the catalogue, in its order.
+        pub static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+/// Where a message's time goes, from the kernel to the signal: the values of the label `stage`, in their order.
+pub const STAGES: [&str; 10] = [
+    "kernel", "read", "decrypt", "frame", "parse", "book", "features", "model", "publish", "total",
+];
+
+/// How far a book can be trusted: the names of the states of [`BOOK_QUALITY`], and of a signal's quality, by number.
+pub const QUALITIES: [&str; 5] = ["verified", "unverified", "stale", "crossed", "resyncing"];
+
+/// What a model predicts: the values of the labels `prediction_class` and `signal`, and a signal's class, by number.
+pub const CLASSES: [&str; 3] = ["down", "flat", "up"];
+
+const EXCHANGE: &[&str] = &["exchange"];
+const EXCHANGE_SYMBOL: &[&str] = &["exchange", "symbol"];
+const MODEL: &[&str] = &["model_name"];
+
+catalogue! {
+    // Feeds
+    PRICE_UPDATES: Metric::counter("hft_price_updates_total").labels(EXCHANGE_SYMBOL),
+        "Order book updates that were applied to a book.";
+    TRADES_RECEIVED: Metric::counter("hft_trades_received_total").labels(EXCHANGE_SYMBOL),
+        "Trades that the exchange reported.";
+    FEED_MESSAGES: Metric::counter("hft_feed_messages_total").labels(EXCHANGE),
+        "WebSocket messages that were received.";
+    FEED_BYTES: Metric::counter("hft_feed_bytes_total").labels(EXCHANGE).unit(Unit::Bytes, 0),
+        "Payload bytes of the WebSocket messages that were received.";
+    FEED_FRAMES_REJECTED: Metric::counter("hft_feed_frames_rejected_total").labels(&["exchange", "reason"]),
+        "Frames or messages that were refused, by the rule that they broke.";
+    FEED_ERRORS: Metric::counter("hft_feed_errors_total").labels(&["exchange", "error_type"]),
+        "Errors of a connection, by type.";
+    FEED_RECONNECTIONS: Metric::counter("hft_feed_reconnections_total").labels(EXCHANGE),
+        "Connections that were opened again after one was lost.";
+    FEED_HEALTH: Metric::gauge_i64("hft_feed_health").labels(EXCHANGE).agg(Agg::Min),
+        "Whether every connection to the exchange is up and fresh, 1 or 0.";
+    FEED_SUBSCRIPTIONS: Metric::gauge_i64("hft_feed_subscriptions").labels(EXCHANGE),
+        "Channels that the exchange has confirmed.";
+    FEED_LAG: Metric::gauge_i64("hft_feed_lag_seconds").labels(EXCHANGE).unit(Unit::Seconds, -9).agg(Agg::Max),
+        "Receive time less the exchange's own time of the last message, clock error included.";
+    FEED_LAST_MESSAGE: Metric::timestamp("hft_feed_last_message_timestamp_seconds").labels(EXCHANGE),
+        "When the last message arrived.";
+
+    // Books
+    SNAPSHOTS_PROCESSED: Metric::counter("hft_snapshots_processed_total").labels(EXCHANGE_SYMBOL),
+        "Whole books that were taken from the exchange.";
+    BOOK_GAPS: Metric::counter("hft_book_gaps_total").labels(EXCHANGE_SYMBOL),
+        "Times that the exchange's sequence skipped an update.";
+    BOOK_RESYNCS: Metric::counter("hft_book_resyncs_total").labels(EXCHANGE_SYMBOL),
+        "Times that a book was withdrawn and rebuilt from a snapshot.";
+    BOOK_CHECKSUMS_VERIFIED: Metric::counter("hft_book_checksums_verified_total").labels(EXCHANGE_SYMBOL),
+        "Checksums of the exchange that agreed with the book.";
+    BOOK_CHECKSUM_FAILURES: Metric::counter("hft_book_checksum_failures_total").labels(EXCHANGE_SYMBOL),
+        "Checksums of the exchange that disagreed with the book.";
+    BOOK_CROSSED: Metric::counter("hft_book_crossed_total").labels(EXCHANGE_SYMBOL),
+        "Times that the best bid was at or above the best ask.";
+    BOOK_TOP_AGREEMENTS: Metric::counter("hft_book_top_agreements_total").labels(EXCHANGE_SYMBOL),
+        "Times that the exchange's own best bid and ask agreed with the book at the same update id.";
+    BOOK_TOP_DISAGREEMENTS: Metric::counter("hft_book_top_disagreements_total").labels(EXCHANGE_SYMBOL),
+        "Times that the exchange's own best bid and ask disagreed with the book at the same update id.";
+    BOOK_LEVELS: Metric::gauge_i64("hft_book_levels").labels(&["exchange", "symbol", "side"]).agg(Agg::Last),
+        "Price levels that the book holds.";
+    BOOK_QUALITY: Metric::state("hft_book_quality", &QUALITIES).labels(EXCHANGE_SYMBOL),
+        "How far the book can be trusted at this moment.";
+    BEST_BID: Metric::gauge_f64("hft_best_bid").labels(EXCHANGE_SYMBOL).unit(Unit::Price, 0),
+        "Highest price that a buyer offers.";
+    BEST_ASK: Metric::gauge_f64("hft_best_ask").labels(EXCHANGE_SYMBOL).unit(Unit::Price, 0),
+        "Lowest price that a seller asks.";
+    SPREAD: Metric::gauge_f64("hft_spread").labels(EXCHANGE_SYMBOL).unit(Unit::Price, 0),
+        "Best ask less best bid.";
+
+    // Features, models, signals
+    FEATURES_COMPUTED: Metric::counter("hft_features_computed_total").labels(&["feature_type"]),
+        "Feature values that were computed, by family.";
+    PREDICTIONS: Metric::counter("hft_predictions_total").labels(&["model_name", "prediction_class"]),
+        "Predictions that a model made, by class.";
+    PREDICTION_CONFIDENCE: Metric::histogram("hft_prediction_confidence", Shape::RATIO_PPM)
+        .labels(MODEL).unit(Unit::Ratio, -6),
+        "Probability that the model gave to the class it chose.";
+    PREDICTION_LATENCY: Metric::latency("hft_prediction_latency_seconds").labels(MODEL),
+        "Time that a model took for one prediction.";
+    MODEL_LOADED: Metric::gauge_i64("hft_model_loaded").labels(MODEL).agg(Agg::Min),
+        "Whether the model is loaded and passed its checks, 1 or 0.";
+    MODEL_ALLOCATIONS: Metric::counter("hft_model_allocations_total").labels(MODEL),
+        "Heap allocations during predictions after warm-up, which should stay zero.";
+    TRADING_SIGNALS: Metric::counter("hft_trading_signals_total").labels(&["symbol", "signal"]),
+        "Signals that were published, by direction.";
+    SIGNALS_PUBLISHED: Metric::counter("hft_signals_published_total"),
+        "Signals that were written to the signal ring.";
+    SIGNALS_SUPPRESSED: Metric::counter("hft_signals_suppressed_total").labels(&["reason"]),
+        "Predictions that were not published, by reason.";
+    SIGNAL_RING_SLOTS: Metric::gauge_i64("hft_signal_ring_slots"),
+        "Signals that the ring holds before a slow reader is lapped.";
+
+    // Time
+    STAGE_LATENCY: Metric::latency("hft_stage_latency_seconds").labels(&["stage"]),
+        "Time that a message spent in one stage of the path from the kernel to the published signal.";
+    FEATURE_LATENCY: Metric::latency("hft_feature_latency_seconds"),
+        "Time that the features of one book update took.";
+
+    // The engine itself
+    HOT_LOOP_ITERATIONS: Metric::counter("hft_hot_loop_iterations_total").agg(Agg::PerWriter),
+        "Rounds of a hot thread's event loop.";
+    HOT_LOOP_BUSY_ITERATIONS: Metric::counter("hft_hot_loop_busy_iterations_total").agg(Agg::PerWriter),
+        "Rounds of a hot thread's event loop that found something to do.";
+    QUEUE_DROPPED: Metric::counter("hft_queue_dropped_total").labels(&["queue"]),
+        "Items that a hot thread dropped because the queue to a cold thread was full.";
+    LOG_EVENTS_DROPPED: Metric::counter("hft_log_events_dropped_total"),
+        "Log events that were dropped because the log could not keep up.";
+    CAPTURE_FRAMES: Metric::counter("hft_capture_frames_total").labels(EXCHANGE),
+        "Frames that were written to the capture.";
+    CAPTURE_FRAMES_DROPPED: Metric::counter("hft_capture_frames_dropped_total").labels(EXCHANGE),
+        "Frames that are missing in the capture because it could not keep up.";
+    CAPTURE_BYTES: Metric::counter("hft_capture_bytes_total").labels(EXCHANGE).unit(Unit::Bytes, 0),
+        "Bytes that were written to the capture, before compression.";
+    ENGINE_BUILD: Metric::info("hft_engine_build_info").labels(&["version", "revision"]),
+        "Version and revision of the engine.";
+    PROCESS_START: Metric::timestamp("hft_process_start_timestamp_seconds"),
+        "When the engine started.";
+    HEARTBEAT: Metric::timestamp("hft_heartbeat_timestamp_seconds"),
+        "When housekeeping last reported.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::layout::limit;
+    use crate::metric::{Kind, is_label_name, is_metric_name};
+
+    fn check(metric: &Metric) -> Result<(), String> {
+        let name = metric.name;
+        let rule = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{name}: {what}")) };
+        let suffix = |suffix: &str, wanted: bool| rule(name.ends_with(suffix) == wanted, suffix);
+        rule(
+            is_metric_name(name) && name == name.to_lowercase() && name.len() <= limit::NAME_BYTES,
+            "not a name",
+        )?;
+        rule(name.starts_with("hft_"), "prefix")?;
+        suffix("_total", metric.kind == Kind::Counter)?;
+        suffix("_info", metric.kind == Kind::Info)?;
+        suffix("_timestamp_seconds", metric.kind == Kind::Timestamp)?;
+        let stem = name.trim_end_matches("_total");
+        rule(
+            stem.ends_with("_seconds") == (metric.unit == Unit::Seconds),
+            "unit seconds",
+        )?;
+        rule(stem.ends_with("_bytes") == (metric.unit == Unit::Bytes), "unit bytes")?;
+        let small = [
+            "_ns", "_us", "_ms", "_nanos", "_millis", "_kb", "_mb", "_percent", "_count", "_sum", "_bucket",
+        ];
+        rule(
+            !small.iter().any(|s| stem.ends_with(s)),
+            "base units, and no suffix that Prometheus adds",
+        )?;
+        rule(
+            metric.help.ends_with('.') && metric.help.len() <= limit::HELP_BYTES,
+            "help is a sentence",
+        )?;
+        rule(
+            metric.help.starts_with(char::is_uppercase) && metric.help.contains(' '),
+            "help is a sentence",
+        )?;
+        rule(
+            metric
+                .labels
+                .iter()
+                .all(|l| is_label_name(l) && !["le", "quantile", "writer"].contains(l)),
+            "labels",
+        )?;
+        rule(
+            metric.labels.iter().collect::<HashSet<_>>().len() == metric.labels.len(),
+            "a label twice",
+        )?;
+        rule(metric.labels.len() <= limit::LABELS, "too many labels")?;
+        rule(metric.shape.is_some() == (metric.kind == Kind::Histogram), "shape")?;
+        rule(metric.states.is_empty() == (metric.kind != Kind::State), "states")?;
+        rule(metric.states.iter().all(|s| is_label_name(s)), "state names")?;
+        rule((-18..=18).contains(&metric.scale), "scale")
+    }
+
+    #[test]
+    fn every_metric_keeps_the_naming_rules() {
+        let broken: Vec<String> = ALL.iter().filter_map(|metric| check(metric).err()).collect();
+        assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    #[test]
+    fn no_name_is_declared_twice() {
+        let names: HashSet<&str> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[test]
+    fn the_rules_refuse_what_they_should() {
+        let good = Metric::latency("hft_x_seconds").help("A sentence.");
+        assert_eq!(check(&good), Ok(()));
+        for bad in [
+            Metric::latency("hft_x_ns").help("A sentence."),
+            Metric::latency("hft_x").help("A sentence."),
+            Metric::latency("x_seconds").help("A sentence."),
+            Metric::latency("hft_x_seconds").help("no sentence"),
+            Metric::counter("hft_x").help("A sentence."),
+            Metric::gauge_i64("hft_x_total").help("A sentence."),
+            Metric::counter("hft_x_total").labels(&["le"]).help("A sentence."),
+            Metric::counter("hft_x_total").labels(&["a", "a"]).help("A sentence."),
+            Metric::state("hft_x", &[]).help("A sentence."),
+        ] {
+            assert!(check(&bad).is_err(), "{bad:?}");
+        }
+    }
+}
