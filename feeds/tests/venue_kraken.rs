@@ -254,6 +254,10 @@ fn a_silent_connection_is_given_up_and_a_quiet_one_is_pinged() {
     assert!(rig.out.is_empty());
     rig.wait_ms(10_500);
     assert_eq!(rig.out.reconnect(), Some(ReconnectReason::Silent));
+
+    let Some(paths) = recordings(&KRAKEN_25) else { return };
+    let mut rig = Rig::kraken(&["BTC/USD"]);
+    frames(&paths, 20).iter().for_each(|(_, frame)| rig.frame(frame));
     rig.sent();
     rig.wait_ms(31_000);
     assert!(rig.sent().iter().any(|frame| frame.starts_with("{\"method\":\"ping\"")));

@@ -1,1 +1,260 @@
+//! The scanner against the slow road: where it reads a frame, both must say the same.
 
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::scan;
+use super::*;
+use crate::capture::{CaptureReader, Record};
+use crate::venue::message::{Scalers, ShapedScalers};
+use crate::venue::symbols::SymbolTable;
+
+struct Roads {
+    quick: Parser,
+    slow: Parser,
+    changes: (Vec<LevelChange>, Vec<LevelChange>),
+}
+
+impl Roads {
+    fn new(scale: Scale) -> Self {
+        let parser = || {
+            let mut parser = Parser::new(["BTCUSDT", "ETHUSDT"].into_iter());
+            assert!(parser.set_scale(SymbolId(0), scale) && parser.set_scale(SymbolId(1), scale));
+            parser
+        };
+        Self {
+            quick: parser(),
+            slow: parser(),
+            changes: (Vec::new(), Vec::new()),
+        }
+    }
+
+    /// What the scanner does not read it hands over, so any difference is a frame that it read wrongly.
+    fn check(&mut self, frame: &[u8]) -> Result<Message, ParseError> {
+        let quick = self.quick.parse(frame, &mut self.changes.0);
+        let slow = self.slow.parse_any(frame, &mut self.changes.1);
+        assert_eq!(quick, slow, "{}", String::from_utf8_lossy(frame));
+        if quick.is_ok() {
+            assert_eq!(self.changes.0, self.changes.1, "{}", String::from_utf8_lossy(frame));
+        }
+        quick
+    }
+}
+
+/// Whether the scanner alone reads it.
+fn is_hot(frame: &[u8], scale: Scale) -> bool {
+    let upper = SymbolTable::new(["BTCUSDT", "ETHUSDT"].into_iter());
+    let lower = SymbolTable::new(["btcusdt", "ethusdt"].into_iter());
+    let Some(head) = scan::head(frame, &upper, &lower, SymbolId(0)) else {
+        return false;
+    };
+    let mut scalers = ShapedScalers::new(Scalers::new(scale).unwrap());
+    scan::body(frame, &head, &mut scalers, &mut Vec::new()).is_some()
+}
+
+fn recorded(limit: usize) -> Option<Vec<Vec<u8>>> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/binance/spot/btcusdt_20240808.gz");
+    if !path.exists() {
+        println!("skipped: no recording at {}", path.display());
+        return None;
+    }
+    let mut reader = CaptureReader::open([path]).unwrap();
+    let mut frames = Vec::new();
+    while frames.len() < limit {
+        match reader.next_record().unwrap() {
+            Some(Record::Frame { frame, .. }) => frames.push(frame.to_vec()),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Some(frames)
+}
+
+const SCALE: Scale = Scale { price: 2, qty: 8 };
+
+const DIFF: &str = "{\"stream\":\"btcusdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":1723161255208,\
+    \"s\":\"BTCUSDT\",\"U\":50093239189,\"u\":50093239202,\"b\":[[\"61737.63000000\",\"0.00000000\"],[\"61730.17\",\"12\"]],\
+    \"a\":[[\"61837.64000000\",\"1.54698000\"]]}}";
+const TRADE: &str = "{\"e\":\"trade\",\"E\":1723161255343,\"s\":\"ETHUSDT\",\"t\":3735683259,\"p\":\"61837.63000000\",\
+    \"q\":\"0.02000000\",\"T\":1723161255342,\"m\":true,\"M\":true}";
+const TICKER: &str = "{\"stream\":\"ethusdt@bookTicker\",\"data\":{\"u\":50093239212,\"s\":\"ETHUSDT\",\
+    \"b\":\"61837.63000000\",\"B\":\"3.78826000\",\"a\":\"61837.64000000\",\"A\":\"1.54698000\"}}";
+
+#[test]
+fn both_roads_agree_on_the_recording_and_the_scanner_reads_all_of_it() {
+    let Some(frames) = recorded(6_000) else { return };
+    let mut roads = Roads::new(SCALE);
+    let mut replies = 0;
+    for frame in &frames {
+        if frame.starts_with(b"{\"lastUpdateId\"") {
+            replies += 1;
+            continue;
+        }
+        roads.check(frame).unwrap();
+        assert!(is_hot(frame, SCALE), "{}", String::from_utf8_lossy(frame));
+        // The same without the wrapper.
+        let text = std::str::from_utf8(frame).unwrap();
+        let raw = text[text.find("\"data\":").unwrap() + 7..text.len() - 1].as_bytes();
+        roads.check(raw).unwrap();
+        assert!(is_hot(raw, SCALE), "{}", String::from_utf8_lossy(raw));
+    }
+    assert_eq!(replies, 1);
+}
+
+#[test]
+fn every_cut_and_every_other_byte_of_a_frame_is_read_alike() {
+    let mut roads = Roads::new(SCALE);
+    for frame in [DIFF, TRADE, TICKER] {
+        roads.check(frame.as_bytes()).unwrap();
+        for at in 0..frame.len() {
+            assert!(roads.check(&frame.as_bytes()[..at]).is_err());
+            let mut mutant = frame.as_bytes().to_vec();
+            for byte in b" \"\\{}[],:.-+019eEtfnNb\x00\x7f" {
+                mutant[at] = *byte;
+                let _ = roads.check(&mutant);
+            }
+            mutant = frame.as_bytes().to_vec();
+            mutant.remove(at);
+            let _ = roads.check(&mutant);
+            for byte in b" \"0,.]}9" {
+                let mut mutant = frame.as_bytes().to_vec();
+                mutant.insert(at, *byte);
+                let _ = roads.check(&mutant);
+            }
+        }
+    }
+}
+
+#[test]
+fn other_shapes_are_handed_over_and_read() {
+    let mut roads = Roads::new(SCALE);
+    let expected = roads.check(DIFF.as_bytes()).unwrap();
+    let changes = roads.changes.0.clone();
+    for other in [
+        DIFF.replace(',', ", "),
+        DIFF.replace("\"e\":\"depthUpdate\",", "")
+            .replace("\"a\":", "\"e\":\"depthUpdate\",\"x\":[{}],\"a\":"),
+        DIFF.replace("BTCUSDT", "\\u0042TCUSDT"),
+        format!(" {DIFF}\t"),
+    ] {
+        assert!(!is_hot(other.as_bytes(), SCALE), "{other}");
+        assert_eq!(roads.check(other.as_bytes()), Ok(expected), "{other}");
+        assert_eq!(roads.changes.0, changes, "{other}");
+    }
+    let mut refused =
+        |frame: String, error: ParseError| assert_eq!(roads.check(frame.as_bytes()), Err(error), "{frame}");
+    refused(DIFF.replace("BTCUSDT", "XRPUSDT"), ParseError::UnknownSymbol);
+    refused(DIFF.replace("BTCUSDT", "ETHUSDT"), ParseError::Malformed);
+    refused(DIFF.replace("@depth@100ms", "@trade"), ParseError::Malformed);
+    refused(DIFF.replace("\"b\":", "\"b\":[],\"b\":"), ParseError::Malformed);
+    refused(DIFF.replace("\"0.00000000\"", "0.00000000"), ParseError::Malformed);
+    refused(
+        DIFF.replace("61737.63000000", "61737.63100000"),
+        ParseError::FinerThanScale,
+    );
+    refused(
+        DIFF.replace("61737.63000000", "99999999999999999999"),
+        ParseError::NumberOutOfRange,
+    );
+    refused(DIFF.replace("61737.63000000", "-61737.63000000"), ParseError::Malformed);
+    refused(
+        DIFF.replace("1723161255208", "17231612552080000"),
+        ParseError::NumberOutOfRange,
+    );
+}
+
+fn level() -> impl Strategy<Value = String> {
+    (
+        "(0|[1-9][0-9]{0,6})(\\.[0-9]{1,2}0{0,6})?",
+        "(0|[1-9][0-9]{0,5})\\.[0-9]{1,8}",
+    )
+        .prop_map(|(price, qty)| format!("[\"{price}\",\"{qty}\"]"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn both_roads_agree_on_generated_diffs(
+        bids in proptest::collection::vec(level(), 0..20),
+        asks in proptest::collection::vec(level(), 0..20),
+        ids in (0_u64..1 << 53, 0_u64..1 << 53, 0_u64..1 << 42),
+        scale in (0_u8..=9, 0_u8..=9),
+        wrapped: bool,
+    ) {
+        let data = format!(
+            "{{\"e\":\"depthUpdate\",\"E\":{},\"s\":\"ETHUSDT\",\"U\":{},\"u\":{},\"b\":[{}],\"a\":[{}]}}",
+            ids.2, ids.0, ids.1, bids.join(","), asks.join(",")
+        );
+        let frame = if wrapped { format!("{{\"stream\":\"ethusdt@depth\",\"data\":{data}}}") } else { data };
+        let scale = Scale { price: scale.0, qty: scale.1 };
+        let mut roads = Roads::new(scale);
+        let read = roads.check(frame.as_bytes());
+        if scale.price >= 2 && scale.qty >= 8 {
+            prop_assert!(read.is_ok());
+            prop_assert!(is_hot(frame.as_bytes(), scale));
+            prop_assert_eq!(roads.changes.0.len(), bids.len() + asks.len());
+        }
+    }
+
+    #[test]
+    fn both_roads_agree_on_mutants(
+        frame in prop::sample::select(vec![DIFF, TRADE, TICKER]),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..3, any::<u8>()), 1..6),
+    ) {
+        let mut mutant = frame.as_bytes().to_vec();
+        for (at, what, byte) in edits {
+            let at = at.index(mutant.len());
+            match what {
+                0 => mutant[at] = byte,
+                1 => mutant.insert(at, byte),
+                _ => { mutant.remove(at); }
+            }
+        }
+        let _ = Roads::new(SCALE).check(&mutant);
+    }
+}
+
+#[test]
+fn a_snapshot_gets_the_scale_that_its_numbers_need() {
+    let mut parser = Parser::new(["BTCUSDT"].into_iter());
+    let mut levels = Vec::new();
+    let mut check = |bids: &str, asks: &str, scale: (u8, u8), first: (i64, i64)| {
+        let body = format!("{{\"lastUpdateId\":7,\"bids\":[{bids}],\"asks\":[{asks}]}}");
+        let scale = Scale {
+            price: scale.0,
+            qty: scale.1,
+        };
+        for body in [body.clone(), body.replace(':', ": ")] {
+            assert_eq!(parser.snapshot(body.as_bytes(), &mut levels), Ok((7, scale)), "{body}");
+            let expected = LevelChange {
+                side: Side::Bid,
+                price: Price(first.0),
+                qty: Qty(first.1),
+            };
+            assert_eq!(levels[0], expected, "{body}");
+        }
+    };
+    check(
+        "[\"61837.63000000\",\"3.78826000\"]",
+        "[\"61838.00000000\",\"1.00000000\"]",
+        (2, 5),
+        (6_183_763, 378_826),
+    );
+    check("[\"0.00001234\",\"500.00000000\"]", "", (8, 0), (1_234, 500));
+    check(
+        "[\"100.00000000\",\"20.00000000\"]",
+        "[\"110.00000000\",\"1.10000000\"]",
+        (0, 1),
+        (100, 200),
+    );
+    // More than eight decimals, and more than eight decimals leave room for.
+    check("[\"1.0000000001\",\"1.0\"]", "", (10, 0), (10_000_000_001, 1));
+    check(
+        "[\"1.0\",\"900000000000000.5\"]",
+        "",
+        (0, 1),
+        (1, 9_000_000_000_000_005),
+    );
+}

@@ -64,7 +64,7 @@ struct SymbolFeed {
     checksum: Checksum,
     /// Levels per side: what was asked for, then what the venue's answer says.
     depth: usize,
-    /// The scale that the last snapshot was printed with; `None` before the first.
+    /// The scale of the last snapshot that was proven, which the sink knows; `None` before the first.
     scale: Option<Scale>,
     update_count: u64,
     exchange_time: UnixNanos,
@@ -343,6 +343,12 @@ impl KrakenSession {
             });
         } else if !message.is_snapshot {
             feed.attempt = 0; // the subscription works
+        }
+        if message.is_snapshot {
+            let scale = instrument.scale;
+            if feed.scale.replace(scale).is_some_and(|told| told != scale) {
+                sink.on_event(FeedEvent::Rescaled { symbol, scale });
+            }
         }
         stamps.booked = clock.ticks();
         let update = BookUpdate {
