@@ -45,13 +45,25 @@ fn updates(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((2 * levels * count) as u64));
         let size = format!("L{levels}");
         group.bench_function(BenchmarkId::new("page_table", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<Book>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<Book>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
         group.bench_function(BenchmarkId::new("sorted_array", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<ArrayBook>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<ArrayBook>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
         group.bench_function(BenchmarkId::new("btree", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<TreeBook>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<TreeBook>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
     }
     group.finish();
