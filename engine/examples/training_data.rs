@@ -113,24 +113,42 @@ struct Replay<W> {
 
 impl<W: Write> Replay<W> {
     fn line(&mut self, line: &[u8]) {
-        let Some(space) = line.iter().position(|&byte| byte == b' ') else { return };
-        let Ok(time) = std::str::from_utf8(&line[..space]).unwrap_or_default().parse() else { return };
+        let Some(space) = line.iter().position(|&byte| byte == b' ') else {
+            return;
+        };
+        let Ok(time) = std::str::from_utf8(&line[..space]).unwrap_or_default().parse() else {
+            return;
+        };
         let receive_time = UnixNanos(time);
         let frame = &line[space + 1..];
         if !self.open {
             self.open = true;
             self.session.on_open(receive_time, &mut self.table, &mut self.outbox);
         }
-        let mut stamps = Stamps { receive_time, ..Stamps::default() };
+        let mut stamps = Stamps {
+            receive_time,
+            ..Stamps::default()
+        };
         self.lines += 1;
         // A REST book stands among the frames; those of the stream are wrapped in their stream's name.
-        let waits = self.session.awaits_snapshot().filter(|_| frame.starts_with(b"{\"lastUpdateId\""));
+        let waits = self
+            .session
+            .awaits_snapshot()
+            .filter(|_| frame.starts_with(b"{\"lastUpdateId\""));
         match waits {
             Some(symbol) => {
-                self.session.on_snapshot(symbol, Ok(frame), &mut stamps, NoClock, &mut self.table, &mut self.outbox);
+                self.session.on_snapshot(
+                    symbol,
+                    Ok(frame),
+                    &mut stamps,
+                    NoClock,
+                    &mut self.table,
+                    &mut self.outbox,
+                );
             }
             None if std::str::from_utf8(frame).is_ok() => {
-                self.session.on_frame(frame, &mut stamps, NoClock, &mut self.table, &mut self.outbox);
+                self.session
+                    .on_frame(frame, &mut stamps, NoClock, &mut self.table, &mut self.outbox);
             }
             None => {}
         }
