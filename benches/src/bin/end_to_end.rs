@@ -129,7 +129,13 @@ impl Plan {
     fn new(updates: &[DepthUpdate], rate: u32) -> Self {
         let frame = |update: &DepthUpdate| {
             let mut frame = Vec::new();
-            encode_frame(true, Opcode::Text, depth::json(update, Wire::Spot).as_bytes(), None, &mut frame);
+            encode_frame(
+                true,
+                Opcode::Text,
+                depth::json(update, Wire::Spot).as_bytes(),
+                None,
+                &mut frame,
+            );
             frame
         };
         Self {
@@ -186,7 +192,11 @@ impl Server {
             upgrade(stream.both())?;
             Ok(stream)
         });
-        Ok(Self { address, authority_pem, accepted })
+        Ok(Self {
+            address,
+            authority_pem,
+            accepted,
+        })
     }
 
     fn endpoint(&self, path: &str) -> String {
@@ -253,25 +263,45 @@ impl Hot {
     fn new(server: &Server, plan: &Plan, model: &Arc<Model>) -> Result<Self, Box<dyn Error>> {
         let venue = VenueId::BinanceSpot;
         let session = Session::new(&SessionConfig::new(venue, ["BTCUSDT"]))?;
-        let origins = [SymbolOrigin { feed: 0, venue, symbol: "BTCUSDT".to_owned() }];
+        let origins = [SymbolOrigin {
+            feed: 0,
+            venue,
+            symbol: "BTCUSDT".to_owned(),
+        }];
         let endpoint: Endpoint = server.endpoint(session.websocket_path()).parse()?;
         let tls = match &server.authority_pem {
             Some(pem) => Some(TlsClientConfig::new(TlsRoots::Pem(pem.as_bytes()))?),
             None => None,
         };
-        let connection = dial(&endpoint, &DialOptions { tls, ..DialOptions::default() }, MaskSource::from_os()?)?;
+        let connection = dial(
+            &endpoint,
+            &DialOptions {
+                tls,
+                ..DialOptions::default()
+            },
+            MaskSource::from_os()?,
+        )?;
         let mut options = RegionOptions::new("bench", 1);
         options.bytes = 8 << 20;
         let region = RegionWriter::private(&options)?;
         let metrics = HotMetrics::register(region.writer("hot-0")?, &origins, &model.contract().name);
-        let (mailbox, cold) = Mailbox::new(MailboxSizes { feeds: 1, symbols: 1, events: 64 });
-        cold.deliver_connection(0, Box::new(connection)).map_err(|_| "the mailbox is empty")?;
+        let (mailbox, cold) = Mailbox::new(MailboxSizes {
+            feeds: 1,
+            symbols: 1,
+            events: 64,
+        });
+        cold.deliver_connection(0, Box::new(connection))
+            .map_err(|_| "the mailbox is empty")?;
         let output = Published(Vec::with_capacity(plan.frames.len()));
         let time = TimeBase::calibrate(Duration::from_millis(100));
         let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time)?;
         let poller = Poller::new(1, IdleStrategy::Spin)?;
         let shard = Shard::new(vec![FeedSlot::new(Feed::new(session), ())], poller, sink);
-        Ok(Self { shard: Some(shard), cold, region })
+        Ok(Self {
+            shard: Some(shard),
+            cold,
+            region,
+        })
     }
 
     /// Answers the session's orders: one deep level a side, right before the first message.
@@ -282,7 +312,11 @@ impl Hot {
             while !stop.load(Ordering::Relaxed) {
                 if let Some(order) = cold.take_snapshot_order() {
                     let body = Ok(body.clone().into_bytes());
-                    let _ = cold.deliver_snapshot(SnapshotReply { feed: order.feed, symbol: order.symbol, body });
+                    let _ = cold.deliver_snapshot(SnapshotReply {
+                        feed: order.feed,
+                        symbol: order.symbol,
+                        body,
+                    });
                 }
                 cold.drop_spent_bodies();
                 thread::sleep(Duration::from_millis(1));
@@ -312,7 +346,11 @@ impl Run {
         rate: u32,
         time: TimeBase,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut run = Self { seconds: Vec::new(), total: histogram(), missing: 0 };
+        let mut run = Self {
+            seconds: Vec::new(),
+            total: histogram(),
+            missing: 0,
+        };
         let mut signals = published.0.iter().peekable();
         for index in first..plan.frames.len() {
             let id = plan.last_ids[index];
@@ -338,7 +376,11 @@ impl Run {
 
     fn print(&self, args: &Args, snapshot: &Snapshot) {
         let tls = if args.plain { "plain TCP" } else { "TLS 1.3" };
-        println!("{}, {} cores", machine(), thread::available_parallelism().map_or(0, usize::from));
+        println!(
+            "{}, {} cores",
+            machine(),
+            thread::available_parallelism().map_or(0, usize::from)
+        );
         println!(
             "open loop, {} messages/s of {} levels a side over {tls}, {} signals, {} messages without one\n",
             args.rate,
@@ -346,7 +388,10 @@ impl Run {
             self.total.len(),
             self.missing
         );
-        println!("{:<12} {:>10} {:>10} {:>10} {:>10} {:>10}", "us", "p50", "p90", "p99", "p99.9", "max");
+        println!(
+            "{:<12} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            "us", "p50", "p90", "p99", "p99.9", "max"
+        );
         let us = |ns: u64| ns as f64 / 1e3;
         let at = |quantile| us(self.total.value_at_quantile(quantile));
         println!(
@@ -359,7 +404,9 @@ impl Run {
             us(self.total.max())
         );
         for stage in catalogue::STAGES {
-            let Some(of) = snapshot.histogram(catalogue::STAGE_LATENCY.name, &[("stage", stage)]) else { continue };
+            let Some(of) = snapshot.histogram(catalogue::STAGE_LATENCY.name, &[("stage", stage)]) else {
+                continue;
+            };
             let at = |percentile| us(of.value_at_percentile(percentile));
             println!(
                 "{stage:<12} {:>10.2} {:>10.2} {:>10.2} {:>10.2} {:>10.2}",
@@ -377,24 +424,38 @@ impl Run {
         let mut serializer = V2DeflateSerializer::new();
         let mut builder = IntervalLogWriterBuilder::new();
         builder.add_comment("[Histogram log format version 1.3]");
-        builder.add_comment("latencies in nanoseconds; the tag `total` from the moment a message should have been sent");
-        builder.with_start_time(started).with_base_time(started).with_max_value_divisor(1_000_000.0);
+        builder
+            .add_comment("latencies in nanoseconds; the tag `total` from the moment a message should have been sent");
+        builder
+            .with_start_time(started)
+            .with_base_time(started)
+            .with_max_value_divisor(1_000_000.0);
         let mut log = builder.begin_log_with(&mut file, &mut serializer)?;
-        log.write_comment("legend: \"Tag\",\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"")?;
+        log.write_comment(
+            "legend: \"Tag\",\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
+        )?;
         let total = Tag::new("total").ok_or("a tag without a comma")?;
         let second = Duration::from_secs(1);
         for (index, histogram) in self.seconds.iter().enumerate() {
-            log.write_histogram(histogram, second * (WARM_UP_SECONDS + index as u32), second, Some(total))
-                .map_err(|error| format!("{error:?}"))?;
+            log.write_histogram(
+                histogram,
+                second * (WARM_UP_SECONDS + index as u32),
+                second,
+                Some(total),
+            )
+            .map_err(|error| format!("{error:?}"))?;
         }
         for stage in catalogue::STAGES {
-            let Some(of) = snapshot.histogram(catalogue::STAGE_LATENCY.name, &[("stage", stage)]) else { continue };
+            let Some(of) = snapshot.histogram(catalogue::STAGE_LATENCY.name, &[("stage", stage)]) else {
+                continue;
+            };
             let mut copy = histogram();
             for (value, count) in of.buckets() {
                 copy.saturating_record_n(value.max(1), count);
             }
             let length = second * (WARM_UP_SECONDS + self.seconds.len() as u32);
-            log.write_histogram(&copy, Duration::ZERO, length, Tag::new(stage)).map_err(|error| format!("{error:?}"))?;
+            log.write_histogram(&copy, Duration::ZERO, length, Tag::new(stage))
+                .map_err(|error| format!("{error:?}"))?;
         }
         drop(log);
         Ok(file.flush()?)
@@ -404,6 +465,8 @@ impl Run {
 /// The processor's name, for the reader of the numbers.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or("unknown processor", |(_, name)| name.trim()).to_owned()
 }
