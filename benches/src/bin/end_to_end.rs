@@ -352,16 +352,15 @@ impl Run {
             missing: 0,
         };
         let mut signals = published.0.iter().peekable();
-        for index in first..plan.frames.len() {
-            let id = plan.last_ids[index];
-            while signals.next_if(|(other, _)| *other < id).is_some() {}
+        for (index, (id, due)) in plan.last_ids.iter().zip(due).enumerate().skip(first) {
+            while signals.next_if(|(other, _)| other < id).is_some() {}
             let second = (index - first) / rate as usize;
             if run.seconds.len() <= second {
                 run.seconds.resize_with(second + 1, histogram);
             }
-            match signals.next_if(|(other, _)| *other == id) {
+            match signals.next_if(|(other, _)| other == id) {
                 Some((_, at)) => {
-                    let latency_ns = time.nanos(at.since(due[index])).max(1);
+                    let latency_ns = time.nanos(at.since(*due)).max(1);
                     run.seconds[second].saturating_record(latency_ns);
                     run.total.saturating_record(latency_ns);
                 }

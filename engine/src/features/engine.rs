@@ -320,13 +320,13 @@ impl Depth {
     fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         let mid2 = self.mid2() as f64;
-        for level in 0..DEPTH {
+        for (level, weight) in EXP_WEIGHTS.into_iter().enumerate() {
             let (bid, ask) = (self.bids[level], self.asks[level]);
             let (bid_qty, ask_qty) = (bid.qty.0 as f64, ask.qty.0 as f64);
             totals.bid_10 += bid_qty;
             totals.ask_10 += ask_qty;
-            totals.bid_exp += EXP_WEIGHTS[level] * bid_qty;
-            totals.ask_exp += EXP_WEIGHTS[level] * ask_qty;
+            totals.bid_exp += weight * bid_qty;
+            totals.ask_exp += weight * ask_qty;
             totals.bid_distance += bid_qty * (mid2 - 2.0 * bid.price.0 as f64);
             totals.ask_distance += ask_qty * (2.0 * ask.price.0 as f64 - mid2);
             match level {
