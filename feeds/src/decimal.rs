@@ -9,7 +9,7 @@
 //! (SIMD within a register). What does not fit that shape goes through a byte loop with the same rules.
 //!
 //! Where a number ends says where the next one starts, and computing that is a chain of dependent loads that no processor
-//! can overlap. The numbers of a book have nearly all the same number of digits, though. A [`ShapedScaler`] bets that the
+//! can overlap. The numbers of a book have nearly all the same number of digits, though. A `ShapedScaler` bets that the
 //! next number has the shape of the last: one comparison checks the bet, and the loads no longer wait for each other.
 
 use std::fmt;
