@@ -505,7 +505,7 @@ the control, order flow does not lead the price; what can be guessed there is th
 that is about to run out. The rows on recorded sessions, which it was never trained on, say how far it carries: compare its
 accuracy with the most frequent class, and its log loss with that of the shares; above the latter, its confidence is worth
 less than a constant's. Not for trading. Alpha and horizon belong to the pace of the data; for a venue of your own, record it, write tables with the
-engine's own feature code, and train on those. Fees and the spread are many times the moves that the label speaks of.
+engine's own feature code, and train on those. An exchange's fees are many times the moves that the label speaks of.
 """
     (arguments.out / f"{NAME}.md").write_text(card)
     print("\n".join(lines))
