@@ -25,9 +25,9 @@ pub enum TapKind {
 }
 
 /// Makes both ends: `chunk_count` chunks of `chunk_bytes` each go around between them, and one more is being filled.
-/// A record with its head of 13 bytes has to fit one chunk.
+/// A record with its head and the room for two marks (55 bytes together) has to fit one chunk.
 pub fn capture_tap(chunk_bytes: usize, chunk_count: usize) -> (CaptureTap, CaptureDrain) {
-    let (chunk_bytes, chunk_count) = (chunk_bytes.max(4 << 10), chunk_count.max(1));
+    let (chunk_bytes, chunk_count) = (chunk_bytes.clamp(4 << 10, 1 << 30), chunk_count.max(1));
     let chunks = Arc::new(Chunks {
         filled: ArrayQueue::new(chunk_count + 1),
         free: ArrayQueue::new(chunk_count + 1),
@@ -43,6 +43,7 @@ pub fn capture_tap(chunk_bytes: usize, chunk_count: usize) -> (CaptureTap, Captu
         chunk_bytes,
         dropped: 0,
         untold: 0,
+        last_time: UnixNanos(0),
     };
     (tap, CaptureDrain { chunks })
 }
@@ -56,6 +57,7 @@ pub struct CaptureTap {
     dropped: u64,
     /// Dropped since the last mark.
     untold: u64,
+    last_time: UnixNanos,
 }
 
 /// The cold thread's end.
@@ -72,14 +74,16 @@ impl CaptureTap {
     /// Copies one record; false if it was dropped.
     #[inline]
     pub fn record(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) -> bool {
-        if self.untold > 0 {
-            let mark = self.untold.to_le_bytes();
-            if !self.put(TapKind::Dropped, time, &mark) {
-                return self.drop_record();
-            }
-            self.untold = 0;
+        // Every chunk keeps room for two marks: for what was lost before this record, and so that the last chunk can
+        // say what was lost behind it.
+        let needed = HEAD_BYTES + bytes.len() + 2 * MARK_BYTES;
+        if self.filling.len() + needed > self.chunk_bytes && (needed > self.chunk_bytes || !self.hand_over()) {
+            return self.drop_record();
         }
-        self.put(kind, time, bytes) || self.drop_record()
+        self.last_time = time;
+        self.put_mark();
+        self.put(kind, time, bytes);
+        true
     }
 
     /// Hands over what has been copied. To be called now and then, so that a quiet feed reaches the disk too.
@@ -94,20 +98,24 @@ impl CaptureTap {
         self.dropped
     }
 
-    #[inline]
-    fn put(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) -> bool {
-        let needed = HEAD_BYTES + bytes.len();
-        if self.filling.len() + needed > self.chunk_bytes && (needed > self.chunk_bytes || !self.hand_over()) {
-            return false;
+    /// Says how many records are missing here, if any.
+    fn put_mark(&mut self) {
+        if self.untold > 0 {
+            let count = std::mem::take(&mut self.untold).to_le_bytes();
+            self.put(TapKind::Dropped, self.last_time, &count);
         }
+    }
+
+    /// Copies a record for which there is room.
+    #[inline]
+    fn put(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) {
         let mut head = [0; HEAD_BYTES];
         head[..8].copy_from_slice(&time.0.to_le_bytes());
         head[8] = kind as u8;
-        // Fits: a chunk is no larger than memory, and a record no larger than a chunk.
+        // Fits: no chunk has four gigabytes, and a record is no larger than a chunk.
         head[9..].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
         self.filling.extend_from_slice(&head);
         self.filling.extend_from_slice(bytes);
-        true
     }
 
     /// Exchanges the chunk at hand for a free one; false where there is none.
@@ -131,7 +139,9 @@ impl CaptureTap {
 
 impl Drop for CaptureTap {
     fn drop(&mut self) {
-        self.flush();
+        self.put_mark();
+        // The last chunk needs no free one in exchange; the queue has a place for it.
+        let _ = self.chunks.filled.push(std::mem::take(&mut self.filling));
     }
 }
 
@@ -152,8 +162,9 @@ impl CaptureDrain {
     }
 
     /// Whether the other end is gone: after one more [`drain`](Self::drain) nothing will come.
-    pub fn is_finished(&self) -> bool {
-        Arc::strong_count(&self.chunks) == 1
+    pub fn is_finished(&mut self) -> bool {
+        // Acquires what the other end released by letting go, its last chunk included.
+        Arc::get_mut(&mut self.chunks).is_some()
     }
 }
 
@@ -181,3 +192,6 @@ fn write_chunk(mut chunk: &[u8], writer: &mut CaptureWriter) -> Result<u64, Capt
 
 /// Time, kind and length.
 const HEAD_BYTES: usize = 13;
+
+/// A record that says how many were dropped.
+const MARK_BYTES: usize = HEAD_BYTES + 8;
