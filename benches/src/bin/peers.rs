@@ -179,7 +179,7 @@ fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
 fn parse_only(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) {
     let mut names = Vec::new();
     let mut ns = vec![Vec::new(); 5];
-    let mut parsers: Vec<(&str, Box<dyn FnMut() -> i64 + '_>)> = vec![
+    let mut parsers: Vec<(&str, Pass<'_>)> = vec![
         parser::<SerdeTyped>(feed),
         parser::<SimdTyped>(feed),
         parser::<SimdTape>(feed),
@@ -213,8 +213,11 @@ fn parse_only(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) {
     push_rows(rows, "parse_rate", feed.levels, "GB/s", &names, &rates, Ratio::None);
 }
 
+/// Parses all payloads and returns a sum over all numbers.
+type Pass<'a> = Box<dyn FnMut() -> i64 + 'a>;
+
 /// A pass over all payloads that ends with a sum over all numbers.
-fn parser<P: Parse + 'static>(feed: &Feed) -> (&'static str, Box<dyn FnMut() -> i64 + '_>) {
+fn parser<P: Parse + 'static>(feed: &Feed) -> (&'static str, Pass<'_>) {
     let mut parser = P::default();
     let pass = move || {
         let mut sum = 0_i64;
