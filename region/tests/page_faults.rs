@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// Faults of this thread so far: pages that had to be mapped, and pages that had to be fetched.
 fn page_faults() -> i64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a thread may ask for its own usage");
     usage.minor_page_faults() + usage.major_page_faults()
 }
 
