@@ -20,9 +20,9 @@ impl Tape {
         let mut book = Book::new();
         let states = depth::updates(levels, 512, 3).into_iter().map(|update| {
             for (side, changes) in [(Side::Bid, &update.bids), (Side::Ask, &update.asks)] {
-                changes
-                    .iter()
-                    .for_each(|&(price, qty)| drop(book.set(side, Price(price), Qty(qty))));
+                for &(price, qty) in changes {
+                    book.set(side, Price(price), Qty(qty));
+                }
             }
             (book.clone(), update.time_ms)
         });
