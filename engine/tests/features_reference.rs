@@ -1,5 +1,10 @@
 //! The feature engine against the slow one, on random books, and against what it promises for absurd ones.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 mod features_support;
 
 use features_support::{Call, Levels, Reference, book_update, feed, instrument};

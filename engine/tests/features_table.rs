@@ -1,5 +1,10 @@
 //! The table that training reads: header, rows, segments, and what it says when it cannot be written.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 mod features_support;
 
 use std::io::{self, Write};

@@ -4,6 +4,11 @@
 //! The allocator below counts per thread, so that tests running beside each other do not disturb. It is the one place of
 //! these tests that needs `unsafe`: an allocator is an unsafe trait.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 mod features_support;
 mod model_support;
 

@@ -1,5 +1,10 @@
 //! The shipped model: it loads, it is the model of its card, and it says what training's own forward pass said.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 use std::path::Path;
 
 use quantumflow::features::{FEATURE_COUNT, SCHEMA_HASH, registry::FEATURES};
