@@ -422,3 +422,26 @@ fn a_tap_hands_everything_over_to_another_thread() {
     assert_eq!(frames, kept);
     assert_eq!((marked, kept.len() as u64 + dropped), (dropped, 20_000));
 }
+
+/// Found by fuzzing: the numbers of lines behind such a start overflowed.
+#[test]
+fn an_index_of_absurd_line_counts_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.log");
+    std::fs::write(&file, "1 {}\n5 []\nno time\n6 {}\n").unwrap();
+    std::fs::write(
+        folder.path().join("c.log.idx"),
+        format!("1 0 5 {}\n5 5 5 1\n", u64::MAX),
+    )
+    .unwrap();
+    let mut reader = CaptureReader::open_at([&file], UnixNanos(5)).unwrap();
+    let mut times = Vec::new();
+    loop {
+        match reader.next_record() {
+            Ok(Some(record)) => times.extend(record.time()),
+            Ok(None) => break,
+            Err(error) => assert!(error.to_string().contains("bad line"), "{error}"),
+        }
+    }
+    assert_eq!(times, [UnixNanos(5), UnixNanos(6)]);
+}
