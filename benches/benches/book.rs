@@ -10,8 +10,8 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use quantumflow_benches::depth::{self, DepthUpdate};
 use quantumflow_benches::rivals::{ArrayBook, DepthBook, TreeBook};
-use quantumflow_feeds::Side;
 use quantumflow_feeds::book::{Book, Level};
+use quantumflow_feeds::{Price, Qty, Side};
 
 /// Changes per side and message.
 const SIZES: [usize; 4] = [1, 10, 50, 200];
@@ -45,13 +45,25 @@ fn updates(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((2 * levels * count) as u64));
         let size = format!("L{levels}");
         group.bench_function(BenchmarkId::new("page_table", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<Book>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<Book>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
         group.bench_function(BenchmarkId::new("sorted_array", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<ArrayBook>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<ArrayBook>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
         group.bench_function(BenchmarkId::new("btree", &size), |bench| {
-            bench.iter_batched_ref(|| warm::<TreeBook>(before), |book| apply(book, measured), BatchSize::LargeInput)
+            bench.iter_batched_ref(
+                || warm::<TreeBook>(before),
+                |book| apply(book, measured),
+                BatchSize::LargeInput,
+            )
         });
     }
     group.finish();
@@ -69,13 +81,12 @@ fn reads(criterion: &mut Criterion) {
         bench.iter(|| black_box(&book).top(Side::Bid, black_box(&mut top)))
     });
     group.bench_function("clear_and_seed_1000", |bench| {
-        let seed: Vec<_> = book.levels(Side::Ask).cycle().take(1_000).collect();
+        // A REST snapshot: thin and wide, a page of the table for nearly every level.
         let mut book = book.clone();
         bench.iter(|| {
             book.clear();
-            for (index, level) in seed.iter().enumerate() {
-                let price = quantumflow_feeds::Price(level.price.0 + 40 * index as i64);
-                book.set(Side::Ask, price, level.qty);
+            for index in 0..black_box(1_000) {
+                book.set(Side::Ask, Price(6_183_764 + 40 * index), Qty(154_698_000));
             }
         })
     });

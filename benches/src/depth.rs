@@ -122,8 +122,14 @@ pub fn json(update: &DepthUpdate, wire: Wire) -> String {
 /// Prints `mantissa / 10^decimals` with `printed` decimals, cut off or padded with zeros.
 fn number(text: &mut String, mantissa: i64, decimals: u32, printed: u32) {
     let unit = 10_i64.pow(decimals);
-    write!(text, "{}.{:0width$}", mantissa / unit, mantissa % unit, width = decimals as usize)
-        .expect("a String takes everything");
+    write!(
+        text,
+        "{}.{:0width$}",
+        mantissa / unit,
+        mantissa % unit,
+        width = decimals as usize
+    )
+    .expect("a String takes everything");
     match printed.checked_sub(decimals) {
         Some(padding) => (0..padding).for_each(|_| text.push('0')),
         None => text.truncate(text.len() - (decimals - printed) as usize),
@@ -172,7 +178,9 @@ mod tests {
             for message in updates(levels, 2_000, 3) {
                 assert_eq!((message.bids.len(), message.asks.len()), (levels, levels));
                 for (side, changes) in [(Side::Bid, &message.bids), (Side::Ask, &message.asks)] {
-                    changes.iter().for_each(|&(price, quantity)| book.set(side, price, quantity));
+                    changes
+                        .iter()
+                        .for_each(|&(price, quantity)| book.set(side, price, quantity));
                 }
                 if let (Some(bid), Some(ask)) = (book.best(Side::Bid), book.best(Side::Ask)) {
                     assert!(bid.0 < ask.0, "{bid:?} {ask:?} with {levels} levels");

@@ -4,3 +4,4 @@ pub mod depth;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod rivals;
+pub mod session;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quantumflow_feeds::{Price, Qty, Side};
 use quantumflow_feeds::book::{Book, Level};
+use quantumflow_feeds::{Price, Qty, Side};
 
 /// What the benches ask of a book.
 pub trait DepthBook: Default {
@@ -27,7 +27,9 @@ impl DepthBook for Book {
     }
 
     fn levels(&self, side: Side) -> Vec<(i64, i64)> {
-        Book::levels(self, side).map(|Level { price, qty }| (price.0, qty.0)).collect()
+        Book::levels(self, side)
+            .map(|Level { price, qty }| (price.0, qty.0))
+            .collect()
     }
 }
 
@@ -105,7 +107,12 @@ impl DepthBook for ArrayBook {
     fn levels(&self, side: Side) -> Vec<(i64, i64)> {
         match side {
             Side::Bid => self.bids.iter().rev().copied().collect(),
-            Side::Ask => self.asks.iter().rev().map(|&(key, quantity)| (-key, quantity)).collect(),
+            Side::Ask => self
+                .asks
+                .iter()
+                .rev()
+                .map(|&(key, quantity)| (-key, quantity))
+                .collect(),
         }
     }
 }

@@ -129,6 +129,9 @@ impl<O> Running<O> {
     }
 }
 
+/// What a cold thread does until the flag is set.
+type Work = Box<dyn FnOnce(&AtomicBool) + Send>;
+
 /// The instruments of a configuration, by feed and session id.
 pub fn symbols_of(config: &Config) -> Vec<SymbolOrigin> {
     let of_feed = |(feed, FeedConfig { venue, symbols, .. }): (usize, &FeedConfig)| {
@@ -211,7 +214,7 @@ pub fn launch<O: Output + Send + 'static>(
     let housekeeping = Housekeeping::new(region, cold_side, symbols, config.capture.is_some());
 
     let mut cold = Vec::new();
-    let mut start = |name: String, work: Box<dyn FnOnce(&Arc<AtomicBool>) + Send>| -> Result<(), StartError> {
+    let mut start = |name: String, work: Work| -> Result<(), StartError> {
         let stop = Arc::clone(&stop_cold);
         let thread = thread::Builder::new()
             .name(name)

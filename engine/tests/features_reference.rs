@@ -1,6 +1,9 @@
 //! The feature engine against the slow one, on random books, and against what it promises for absurd ones.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
 
 mod features_support;
 

@@ -1,6 +1,9 @@
 //! The table that training reads: header, rows, segments, and what it says when it cannot be written.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
 
 mod features_support;
 

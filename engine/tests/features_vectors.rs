@@ -1,7 +1,10 @@
 //! The feature engine against stored values: 400 updates of a ten-level book and 77 trades, with features computed from
 //! their definitions by an independent program. The file is not part of the project; without it the test says so.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
 
 mod features_support;
 

@@ -1,6 +1,11 @@
 //! The hot thread allocates nothing once it is warm: TLS, WebSocket, books, features, metrics and signals included.
 //! The model's runtime allocates in its own call; how often is measured apart and taken off.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;

@@ -4,7 +4,10 @@
 //! The allocator below counts per thread, so that tests running beside each other do not disturb. It is the one place of
 //! these tests that needs `unsafe`: an allocator is an unsafe trait.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
 
 mod features_support;
 mod model_support;

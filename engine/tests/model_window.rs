@@ -1,7 +1,10 @@
 //! Models that look back: rows slide through a window, and nothing is carried from one prediction into the next. Run on
 //! stored models and their stored answers; the files are not part of the project, without them the test says so.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
 
 mod model_support;
 

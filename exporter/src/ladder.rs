@@ -135,7 +135,7 @@ mod tests {
             for scale in -18..=18 {
                 for precision in 1..=12 {
                     for max_pow in precision + 1..=63 {
-                        let shape = Shape { precision, max_pow };
+                        let shape = Shape::new(precision, max_pow).expect("in the limits");
                         let edges = edges(shape, unit, scale);
                         assert!(edges.len() <= 30, "{unit:?} {scale} {shape:?}");
                         assert!(

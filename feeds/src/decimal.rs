@@ -9,7 +9,7 @@
 //! (SIMD within a register). What does not fit that shape goes through a byte loop with the same rules.
 //!
 //! Where a number ends says where the next one starts, and computing that is a chain of dependent loads that no processor
-//! can overlap. The numbers of a book have nearly all the same number of digits, though. A [`ShapedScaler`] bets that the
+//! can overlap. The numbers of a book have nearly all the same number of digits, though. A `ShapedScaler` bets that the
 //! next number has the shape of the last: one comparison checks the bet, and the loads no longer wait for each other.
 
 use std::fmt;
@@ -129,13 +129,6 @@ impl Scaler {
         self.scan_bytes(bytes)
     }
 
-    /// [`scan`](Self::scan) at `at` in a frame: the mantissa and where the frame continues. `None` for any error.
-    #[inline(always)]
-    pub(crate) fn scan_at(self, frame: &[u8], at: usize) -> Option<(i64, usize)> {
-        let (mantissa, len) = self.scan(frame.get(at..)?).ok()?;
-        Some((mantissa, at + len))
-    }
-
     /// The mantissa of `whole_len` digits before the point and of the decimals, each in the high bytes of its word, as
     /// digit values with zeros below.
     ///
@@ -190,19 +183,24 @@ pub(crate) struct ShapedScaler {
     scaler: Scaler,
     whole_len: usize,
     fraction_len: usize,
-    /// The high bit of each byte before the point.
+    /// The bytes before the point, and the high bit of each.
+    whole_bytes: u64,
     whole_marks: u64,
     /// The point, and the byte that it takes, in the word before it.
     point: u64,
     point_byte: u64,
     /// The least first digit: a longer number does not start with zero.
     first_least: u8,
-    whole_shift: u32,
-    /// The high bit of each byte of the fraction.
-    fraction_marks: u64,
-    /// The bytes of the fraction, and those of them that must be zero.
+    /// The bytes of the fraction, the high bit of each, and those bytes that must be zero.
     fraction_bytes: u64,
+    fraction_marks: u64,
     finer_bytes: u64,
+    /// Powers of two that move each part to its place. A multiplication is a shift whose distance may be a variable
+    /// without the detour that processors take for one.
+    whole_place: u64,
+    fraction_place: u64,
+    /// Both parts fit one word.
+    is_joined: bool,
 }
 
 impl ShapedScaler {
@@ -212,14 +210,17 @@ impl ShapedScaler {
             scaler,
             whole_len: 0,
             fraction_len: 0,
+            whole_bytes: 0,
             whole_marks: 0,
             point: 0,
             point_byte: 0,
             first_least: 0,
-            whole_shift: 0,
-            fraction_marks: 0,
             fraction_bytes: 0,
+            fraction_marks: 0,
             finer_bytes: 0,
+            whole_place: 0,
+            fraction_place: 0,
+            is_joined: false,
         };
         shaped.expect(1, 1);
         shaped
@@ -229,56 +230,76 @@ impl ShapedScaler {
         self.scaler
     }
 
-    /// Reads the number at `at`, which `end` follows, and returns its mantissa and where the frame continues (at `end`).
-    /// `None` for any error.
+    /// Reads the number that `rest` starts with and `behind`, which must follow it, and returns the mantissa and what is
+    /// left behind both. `None` for any error.
     #[inline(always)]
-    pub(crate) fn scan_at(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
-        let fraction_at = at + self.whole_len + 1;
-        let next = fraction_at + self.fraction_len;
-        if let (Some(whole), Some(fraction)) = (load(frame, at), load(frame, fraction_at))
-            && self.scaler.decimals <= WORD_DIGITS
-        {
-            // Everything that is not as expected leaves a bit.
-            let surprise = (may_not_be_digits(whole) & self.whole_marks)
-                | ((whole ^ self.point) & self.point_byte)
-                | (may_not_be_digits(fraction) & self.fraction_marks)
-                | (fraction & self.finer_bytes);
-            if surprise == 0 && whole as u8 >= self.first_least && frame.get(next) == Some(&end) {
-                let whole = whole << self.whole_shift;
-                let fraction = (fraction & self.fraction_bytes) << self.scaler.fraction_shift;
-                return Some((self.scaler.join(whole, self.whole_len, fraction), next));
+    pub(crate) fn scan<'a, const N: usize>(&mut self, rest: &'a [u8], behind: &[u8; N]) -> Option<(i64, &'a [u8])> {
+        const { assert!(N <= BEHIND_BYTES) };
+        // One check of the length covers every access below: a number of the expected shape ends within the window.
+        // The masks change nothing and let the compiler see that.
+        let padded;
+        let window = match rest.first_chunk::<WINDOW_BYTES>() {
+            Some(window) => window,
+            None => {
+                padded = pad(rest);
+                &padded
             }
+        };
+        let fraction_at = (self.whole_len & 7) + 1;
+        let next = fraction_at + (self.fraction_len & 15);
+        let (whole, fraction) = (load_window(window, 0), load_window(window, fraction_at));
+        // Everything that is not as expected leaves a bit.
+        let surprise = (may_not_be_digits(whole) & self.whole_marks)
+            | ((whole ^ self.point) & self.point_byte)
+            | (may_not_be_digits(fraction) & self.fraction_marks)
+            | (fraction & self.finer_bytes);
+        if surprise == 0 && whole as u8 >= self.first_least && window[next..next + N] == *behind {
+            let whole = (whole & self.whole_bytes).wrapping_mul(self.whole_place);
+            let fraction = (fraction & self.fraction_bytes).wrapping_mul(self.fraction_place);
+            let mantissa = match self.is_joined {
+                true => eight_digits(whole | fraction),
+                false => eight_digits(whole) * self.scaler.one + eight_digits(fraction),
+            };
+            return Some((mantissa as i64, rest.get(next + N..)?));
         }
-        self.scan_surprise(frame, at, end)
+        let (mantissa, rest) = self.scan_surprise(rest)?;
+        Some((mantissa, rest.strip_prefix(behind)?))
     }
 
     /// A number of another shape, which is expected from here on.
     #[inline(never)]
-    fn scan_surprise(&mut self, frame: &[u8], at: usize, end: u8) -> Option<(i64, usize)> {
-        let (mantissa, next) = self.scaler.scan_at(frame, at)?;
-        if frame.get(next) != Some(&end) {
-            return None;
-        }
-        let whole_len = digit_run(load(frame, at).unwrap_or(0));
-        let fraction_len = (next - at).wrapping_sub(whole_len + 1);
+    fn scan_surprise<'a>(&mut self, rest: &'a [u8]) -> Option<(i64, &'a [u8])> {
+        let (mantissa, len) = self.scaler.scan(rest).ok()?;
+        let whole_len = digit_run(load(rest, 0).unwrap_or(0));
+        let fraction_len = len.wrapping_sub(whole_len + 1);
         if (1..=7).contains(&whole_len) && (1..=8).contains(&fraction_len) {
             self.expect(whole_len, fraction_len);
         }
-        Some((mantissa, next))
+        Some((mantissa, rest.get(len..)?))
     }
 
     /// Prepares for `whole_len` (1 to 7) digits before the point and `fraction_len` (1 to 8) behind it.
     fn expect(&mut self, whole_len: usize, fraction_len: usize) {
+        let decimals = usize::from(self.scaler.decimals);
+        let digits = whole_len + decimals;
         self.whole_len = whole_len;
         self.fraction_len = fraction_len;
-        self.whole_marks = HIGH_BITS & low_bytes(whole_len as u32);
-        self.point = POINT << (8 * whole_len);
+        self.whole_bytes = low_bytes(whole_len as u32);
+        self.whole_marks = HIGH_BITS & self.whole_bytes;
+        // More decimals than a word holds: no byte is that point, so every number is a surprise.
+        self.point = if decimals <= 8 {
+            POINT << (8 * whole_len)
+        } else {
+            u64::MAX
+        };
         self.point_byte = 0xff << (8 * whole_len);
         self.first_least = u8::from(whole_len > 1);
-        self.whole_shift = 64 - 8 * whole_len as u32;
         self.fraction_bytes = low_bytes(fraction_len as u32);
         self.fraction_marks = HIGH_BITS & self.fraction_bytes;
         self.finer_bytes = self.scaler.finer_bytes & self.fraction_bytes;
+        self.is_joined = digits <= usize::from(WORD_DIGITS);
+        self.whole_place = 1 << (64 - 8 * if self.is_joined { digits } else { whole_len });
+        self.fraction_place = 1 << self.scaler.fraction_shift;
     }
 }
 
@@ -418,6 +439,23 @@ fn load(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*word) ^ 0x3030_3030_3030_3030)
 }
 
+#[inline(always)]
+fn load_window(window: &[u8; WINDOW_BYTES], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&window[at..at + 8]);
+    u64::from_le_bytes(word) ^ 0x3030_3030_3030_3030
+}
+
+/// The end of a frame, with zeros behind it, which are part of no number.
+#[cold]
+#[inline(never)]
+fn pad(rest: &[u8]) -> [u8; WINDOW_BYTES] {
+    let mut padded = [0; WINDOW_BYTES];
+    let len = rest.len().min(WINDOW_BYTES);
+    padded[..len].copy_from_slice(&rest[..len]);
+    padded
+}
+
 /// How many of the low bytes of `word` are digit values, up to the first that is not.
 #[inline(always)]
 fn digit_run(word: u64) -> usize {
@@ -456,6 +494,12 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// A point with `'0'` taken off, as [`load`] gives it.
 const POINT: u64 = (b'.' ^ b'0') as u64;
+
+/// The longest number of a [`ShapedScaler`] as its masks see it (7 digits, the point, 15), and what follows it.
+const WINDOW_BYTES: usize = 7 + 1 + 15 + BEHIND_BYTES;
+
+/// The longest text that is checked together with a number.
+const BEHIND_BYTES: usize = 16;
 
 /// The digits that one word holds.
 const WORD_DIGITS: u8 = 8;
@@ -602,12 +646,12 @@ mod tests {
         ) {
             let scaler = Scaler::new(decimals).unwrap();
             let mut shaped = ShapedScaler::new(scaler);
-            let frame = texts.join("\"");
-            let mut at = 0;
+            let frame = texts.join("\",") + "\",";
+            let mut rest = frame.as_bytes();
             for text in &texts {
-                let plain = scaler.scan_at(frame.as_bytes(), at).filter(|(_, next)| frame.as_bytes().get(*next) == Some(&b'"'));
-                prop_assert_eq!(shaped.scan_at(frame.as_bytes(), at, b'"'), plain, "{} at {}", text, decimals);
-                at += text.len() + 1;
+                let plain = scaler.scan(rest).ok().and_then(|(m, len)| Some((m, rest[len..].strip_prefix(b"\",")?)));
+                prop_assert_eq!(shaped.scan(rest, b"\","), plain, "{} at {}", text, decimals);
+                rest = &rest[text.len() + 2..];
             }
         }
 

@@ -1,5 +1,7 @@
 //! A recorded session, written by our own capture, replays to the very same calls.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod venue_support;
 
 use std::time::Duration;
@@ -26,7 +28,7 @@ fn a_live_session_and_its_capture_tell_the_same() {
 
     // Live: two symbols, whose snapshots come late; a reconnection in the middle.
     let mut rig = Rig::binance(&["BTCUSDT", "ETHUSDT"]);
-    writer.opened(rig.now, b"wss://example").unwrap();
+    writer.opened(lines[0].0, b"wss://example").unwrap();
     let snapshot = &lines
         .iter()
         .find(|(_, frame)| frame.starts_with("{\"lastUpdateId\""))

@@ -1,5 +1,7 @@
 //! A generated capture holds what a venue would have sent: judged by maps that know nothing of the generator.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use quantumflow_feeds::VenueId;

@@ -1,5 +1,7 @@
 //! Every fault does what it says, once, and the venue is healthy afterwards.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod sim_client;
 
 use std::time::{Duration, Instant};
@@ -282,6 +284,11 @@ fn the_venue_says_that_it_goes_and_then_goes() {
         .filter(|text| text.starts_with(r#"{"e":"serverShutdown","E":"#))
         .collect();
     assert_eq!((texts.len(), shutdowns.len()), (7, 1), "{texts:?}");
+    let sim = start(VenueId::BinanceSpot, plan());
+    let mut client = Client::connect(&sim, "/stream?streams=btcusdt@depth");
+    let (texts, _) = until_trouble(&mut client, 100);
+    let wrapped = r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":"#;
+    assert_eq!(texts.iter().filter(|text| text.starts_with(wrapped)).count(), 1);
     let sim = start(VenueId::KrakenV2, plan());
     let (texts, trouble) = until_trouble(&mut kraken_book(&sim, 10), 100);
     assert!(matches!(trouble, Some(Got::Close(Some(1012), _))));

@@ -1,5 +1,7 @@
 //! Recordings played to a client: byte for byte, in order, and not ahead of what the client was given by REST.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod sim_client;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! The simulator over real sockets: what a small client of its own receives, and that the totals are exact.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod sim_client;
 
 use std::collections::HashMap;

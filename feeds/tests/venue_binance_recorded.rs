@@ -1,5 +1,7 @@
 //! Binance spot against eleven recorded minutes, with a book of ordered maps as the judge of every update.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod venue_support;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,5 +1,7 @@
 //! Binance's rule when things go wrong: late and early snapshots, gaps, cut replies, contradictions.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod venue_support;
 
 use std::collections::BTreeMap;

@@ -319,3 +319,40 @@ fn trades_are_told_once_the_scale_is_known() {
         Some(&FeedEvent::Outdated { symbol: SymbolId(0) })
     );
 }
+
+/// Found by fuzzing: the decimals of a snapshot that failed its checksum were used for the trades behind it.
+#[test]
+fn trades_keep_the_proven_scale_when_a_snapshot_of_other_decimals_fails() {
+    let snapshot = |zeros: &str, checksum: u32| {
+        format!(
+            "{{\"channel\":\"book\",\"type\":\"snapshot\",\"data\":[{{\"symbol\":\"BTC/USD\",\"bids\":[{{\"price\":10.0{zeros},\
+             \"qty\":1.00}}],\"asks\":[{{\"price\":10.5{zeros},\"qty\":1.00}}],\"checksum\":{checksum},\
+             \"timestamp\":\"2026-01-05T00:00:00.000000Z\"}}]}}"
+        )
+    };
+    let trade = "{\"channel\":\"trade\",\"type\":\"update\",\"data\":[{\"symbol\":\"BTC/USD\",\"side\":\"buy\",\"price\":10.5,\
+        \"qty\":1.00,\"ord_type\":\"limit\",\"trade_id\":7,\"timestamp\":\"2026-01-05T00:00:00.000003Z\"}]}";
+    let mut rig = Rig::kraken(&["BTC/USD"]);
+    // The right checksum is what the session found.
+    rig.frame(&snapshot("", 1));
+    let Some(FeedEvent::ResyncStarted {
+        reason: ResyncReason::ChecksumMismatch { got, .. },
+        ..
+    }) = rig.log.events.last().copied()
+    else {
+        panic!("{:?}", rig.log.events);
+    };
+    rig.frame(&snapshot("", got));
+    assert!(rig.is_shown(0));
+
+    rig.frame(&snapshot("0", 1));
+    assert!(!rig.is_shown(0));
+    rig.log.calls.clear();
+    rig.frame(trade);
+    assert_eq!(rig.session.instruments()[0].scale, Scale { price: 1, qty: 2 });
+    let told = rig.log.calls.concat();
+    assert!(
+        told.contains("price: Price(105)") && told.contains("Scale { price: 1, qty: 2 }"),
+        "{told}"
+    );
+}

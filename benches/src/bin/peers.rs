@@ -25,7 +25,7 @@ use quantumflow_benches::depth::Wire;
 use quantumflow_benches::peers::loopback::{Pace, Sender};
 use quantumflow_benches::peers::memory::{Feed, MemoryStream};
 use quantumflow_benches::peers::parse::{OwnScanner, Parse, SerdeTyped, SimdTape, SimdTyped, SonicTyped};
-use quantumflow_benches::peers::receive::{Boomnet, Fast, Own, Probe, Receive, Tungstenite};
+use quantumflow_benches::peers::receive::{Boomnet, Fast, Own, OwnSession, Probe, Receive, Tungstenite};
 use quantumflow_benches::peers::report::{Machine, Row, median, paired_ratio, percentile, range};
 use quantumflow_benches::rivals::{ArrayBook, TreeBook};
 use quantumflow_feeds::Side;
@@ -116,19 +116,26 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The name of our engine in every table.
 const OURS: &str = "quantumflow";
 
-type MemoryEngine = (&'static str, fn(MemoryStream) -> Box<dyn Receive>);
+type MemoryEngine = (&'static str, fn(MemoryStream, u64) -> Box<dyn Receive>);
 
 /// Engines on a stream in memory; the last is ours.
-const MEMORY_ENGINES: [MemoryEngine; 5] = [
-    ("tokio-tungstenite, serde_json typed, BTreeMap", |stream| {
+const MEMORY_ENGINES: [MemoryEngine; 6] = [
+    ("tokio-tungstenite, serde_json typed, BTreeMap", |stream, _| {
         Box::new(Tungstenite::<_, SerdeTyped, TreeBook>::new(runtime(), stream))
     }),
-    ("fastwebsockets, simd-json typed, BTreeMap", |stream| {
+    ("fastwebsockets, simd-json typed, BTreeMap", |stream, _| {
         Box::new(Fast::<_, SimdTyped, TreeBook>::new(runtime(), stream))
     }),
-    ("boomnet, sonic-rs typed, BTreeMap", |stream| Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(stream))),
-    ("boomnet, simd-json tape, sorted array", |stream| Box::new(Boomnet::<_, SimdTape, ArrayBook>::new(stream))),
-    (OURS, |stream| Box::new(Own::<_, OwnScanner, Book>::new(stream))),
+    ("boomnet, sonic-rs typed, BTreeMap", |stream, _| {
+        Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(stream))
+    }),
+    ("boomnet, simd-json tape, sorted array", |stream, _| {
+        Box::new(Boomnet::<_, SimdTape, ArrayBook>::new(stream))
+    }),
+    ("quantumflow, whole session", |stream, snapshot_id| {
+        Box::new(OwnSession::new(stream, snapshot_id))
+    }),
+    (OURS, |stream, _| Box::new(Own::<_, OwnScanner, Book>::new(stream))),
 ];
 
 fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
@@ -138,7 +145,7 @@ fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
     for round in 0..rounds {
         for turn in 0..MEMORY_ENGINES.len() {
             let index = (round + turn) % MEMORY_ENGINES.len();
-            let mut engine = MEMORY_ENGINES[index].1(MemoryStream::new(Rc::clone(feed)));
+            let mut engine = MEMORY_ENGINES[index].1(MemoryStream::new(Rc::clone(feed)), feed.snapshot_id);
             let measured = feed.len() - engine.receive(warm);
             let (ns_before, allocations_before) = (thread_ns(), ALLOCATIONS.get());
             engine.receive(feed.len());
@@ -149,14 +156,30 @@ fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
         }
     }
     let names: Vec<String> = MEMORY_ENGINES.iter().map(|engine| engine.0.to_owned()).collect();
-    push_rows(rows, "receive_path", feed.levels, "ns/msg", &names, &ns, Ratio::TimesFasterByTime);
-    push_rows(rows, "allocations", feed.levels, "1/msg", &names, &allocations, Ratio::None);
+    push_rows(
+        rows,
+        "receive_path",
+        feed.levels,
+        "ns/msg",
+        &names,
+        &ns,
+        Ratio::TimesFasterByTime,
+    );
+    push_rows(
+        rows,
+        "allocations",
+        feed.levels,
+        "1/msg",
+        &names,
+        &allocations,
+        Ratio::None,
+    );
 }
 
 fn parse_only(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) {
     let mut names = Vec::new();
     let mut ns = vec![Vec::new(); 5];
-    let mut parsers: Vec<(&str, Box<dyn FnMut() -> i64 + '_>)> = vec![
+    let mut parsers: Vec<(&str, Pass<'_>)> = vec![
         parser::<SerdeTyped>(feed),
         parser::<SimdTyped>(feed),
         parser::<SimdTape>(feed),
@@ -176,14 +199,25 @@ fn parse_only(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) {
     names.extend(parsers.iter().map(|parser| parser.0.to_owned()));
     let ours = names.len() - 1;
     names[ours] = OURS.to_owned();
-    push_rows(rows, "parse", feed.levels, "ns/msg", &names, &ns, Ratio::TimesFasterByTime);
+    push_rows(
+        rows,
+        "parse",
+        feed.levels,
+        "ns/msg",
+        &names,
+        &ns,
+        Ratio::TimesFasterByTime,
+    );
     let bytes = feed.payload_bytes_mean() as f64;
     let rates: Vec<Vec<f64>> = ns.iter().map(|ns| ns.iter().map(|ns| bytes / ns).collect()).collect();
     push_rows(rows, "parse_rate", feed.levels, "GB/s", &names, &rates, Ratio::None);
 }
 
+/// Parses all payloads and returns a sum over all numbers.
+type Pass<'a> = Box<dyn FnMut() -> i64 + 'a>;
+
 /// A pass over all payloads that ends with a sum over all numbers.
-fn parser<P: Parse + 'static>(feed: &Feed) -> (&'static str, Box<dyn FnMut() -> i64 + '_>) {
+fn parser<P: Parse + 'static>(feed: &Feed) -> (&'static str, Pass<'_>) {
     let mut parser = P::default();
     let pass = move || {
         let mut sum = 0_i64;
@@ -212,9 +246,13 @@ const SOCKET_ENGINES: [SocketEngine; 4] = [
         Ok(Box::new(Fast::<_, SimdTyped, TreeBook>::new(runtime, stream)))
     }),
     ("boomnet, sonic-rs typed, BTreeMap, spinning", |address| {
-        Ok(Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(Socket::connect(address)?)))
+        Ok(Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(Socket::connect(
+            address,
+        )?)))
     }),
-    (OURS, |address| Ok(Box::new(Own::<_, OwnScanner, Book>::new(Socket::connect(address)?)))),
+    (OURS, |address| {
+        Ok(Box::new(Own::<_, OwnScanner, Book>::new(Socket::connect(address)?)))
+    }),
 ];
 
 fn wire_to_book(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<()> {
@@ -230,7 +268,11 @@ fn wire_to_book(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<(
             let sender = Sender::new(bytes, ends, Pace::Every(interval), start)?;
             let mut engine = SOCKET_ENGINES[index].1(sender.address)?;
             let sent_ns = Arc::clone(&sender.sent_ns);
-            engine.set_probe(Probe { start, sent_ns, latency_ns: Vec::with_capacity(count) });
+            engine.set_probe(Probe {
+                start,
+                sent_ns,
+                latency_ns: Vec::with_capacity(count),
+            });
             engine.receive(count);
             sender.join()?;
             let mut latencies = engine.take_probe().map(|probe| probe.latency_ns).unwrap_or_default();
@@ -266,7 +308,15 @@ fn burst(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<()> {
         }
     }
     let names: Vec<String> = SOCKET_ENGINES.iter().map(|engine| engine.0.to_owned()).collect();
-    push_rows(rows, "burst", feed.levels, "msg/s", &names, &rate, Ratio::TimesFasterByRate);
+    push_rows(
+        rows,
+        "burst",
+        feed.levels,
+        "msg/s",
+        &names,
+        &rate,
+        Ratio::TimesFasterByRate,
+    );
     Ok(())
 }
 
@@ -279,7 +329,10 @@ fn head(feed: &Feed, count: usize) -> (Arc<[u8]>, Arc<[usize]>) {
 
 fn assert_same_book(engine: &dyn Receive, feed: &Feed, name: &str) {
     for (side, expected) in [Side::Bid, Side::Ask].into_iter().zip(&feed.book) {
-        assert!(engine.levels(side) == *expected, "{name} ended with another book on the {side:?} side");
+        assert!(
+            engine.levels(side) == *expected,
+            "{name} ended with another book on the {side:?} side"
+        );
     }
 }
 
@@ -330,7 +383,11 @@ fn print(machine: &Machine, args: &Args, rows: &[Row]) {
         machine.cpu,
         machine.cores,
         machine.kernel,
-        if machine.target_features.is_empty() { "baseline".to_owned() } else { machine.target_features.join("+") },
+        if machine.target_features.is_empty() {
+            "baseline".to_owned()
+        } else {
+            machine.target_features.join("+")
+        },
         machine.load,
         args.rounds,
         args.seed,
@@ -342,7 +399,9 @@ fn print(machine: &Machine, args: &Args, rows: &[Row]) {
             heading = (row.metric, row.levels);
             println!("\n{} L{} ({})", row.metric, row.levels, row.unit);
         }
-        let ratio = row.ratio.map_or(String::new(), |ratio| format!("{ratio:>6.2} {}", row.ratio_is));
+        let ratio = row
+            .ratio
+            .map_or(String::new(), |ratio| format!("{ratio:>6.2} {}", row.ratio_is));
         let digits = if row.median >= 100.0 { 0 } else { 2 };
         println!(
             "  {:<48} {:>11.digits$}  [{:.digits$} – {:.digits$}]  {ratio}",
@@ -393,7 +452,10 @@ async fn async_connect(address: std::net::SocketAddr) -> io::Result<tokio::net::
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime needs an epoll descriptor only")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime needs an epoll descriptor only")
 }
 
 /// Processor time of this thread: what the neighbours do is not in it, but for the caches they share.

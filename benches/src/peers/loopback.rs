@@ -56,7 +56,11 @@ impl Sender {
             }
             Ok(())
         });
-        Ok(Self { address, sent_ns, thread })
+        Ok(Self {
+            address,
+            sent_ns,
+            thread,
+        })
     }
 
     /// Waits for the end.
@@ -64,6 +68,8 @@ impl Sender {
     /// # Errors
     /// What the sender met.
     pub fn join(self) -> io::Result<()> {
-        self.thread.join().map_err(|_| io::Error::other("the sender panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| io::Error::other("the sender panicked"))?
     }
 }

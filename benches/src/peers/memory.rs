@@ -93,8 +93,14 @@ impl Feed {
 fn final_book(messages: &[DepthUpdate]) -> [Vec<(i64, i64)>; 2] {
     let mut book = TreeBook::default();
     for message in messages {
-        message.bids.iter().for_each(|&(price, quantity)| book.set(Side::Bid, price, quantity));
-        message.asks.iter().for_each(|&(price, quantity)| book.set(Side::Ask, price, quantity));
+        message
+            .bids
+            .iter()
+            .for_each(|&(price, quantity)| book.set(Side::Bid, price, quantity));
+        message
+            .asks
+            .iter()
+            .for_each(|&(price, quantity)| book.set(Side::Ask, price, quantity));
     }
     [book.levels(Side::Bid), book.levels(Side::Ask)]
 }

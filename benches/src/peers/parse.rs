@@ -1,11 +1,11 @@
 //! From a payload to changes in cents and 10^-8: the libraries, each as it is meant to be used, and our scanner.
 
-use quantumflow_feeds::{Scale, Side, SymbolId};
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::binance::{Message, Parser};
+use quantumflow_feeds::{Scale, Side, SymbolId};
 use serde::Deserialize;
-use simd_json::{Buffers, Tape};
 use simd_json::base::ValueIntoString;
+use simd_json::{Buffers, Tape};
 
 /// Turns a payload into calls of `each(side, price, quantity)`.
 pub trait Parse: Default {
@@ -135,7 +135,11 @@ pub struct SimdTape {
 
 impl Default for SimdTape {
     fn default() -> Self {
-        Self { buffers: Buffers::default(), scratch: Vec::new(), tape: Some(Tape::null()) }
+        Self {
+            buffers: Buffers::default(),
+            scratch: Vec::new(),
+            tape: Some(Tape::null()),
+        }
     }
 }
 
@@ -178,7 +182,10 @@ impl Default for OwnScanner {
     fn default() -> Self {
         let mut parser = Parser::new(["BTCUSDT"].into_iter());
         assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 8 }));
-        Self { parser, changes: Vec::with_capacity(1 << 12) }
+        Self {
+            parser,
+            changes: Vec::with_capacity(1 << 12),
+        }
     }
 }
 
@@ -187,7 +194,10 @@ impl Parse for OwnScanner {
 
     #[inline]
     fn parse(&mut self, payload: &[u8], mut each: impl FnMut(Side, i64, i64)) {
-        let message = self.parser.parse(payload, &mut self.changes).expect("the generator's shape");
+        let message = self
+            .parser
+            .parse(payload, &mut self.changes)
+            .expect("the generator's shape");
         assert!(matches!(message, Message::Diff(_)));
         for change in &self.changes {
             each(change.side, change.price.0, change.qty.0);

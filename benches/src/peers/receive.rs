@@ -9,8 +9,10 @@ use boomnet::stream::ReadHint;
 use boomnet::ws::{Websocket, WebsocketFrame};
 use fastwebsockets::{OpCode, Role as FastRole, WebSocket};
 use futures_util::StreamExt;
-use quantumflow_feeds::Side;
+use quantumflow_feeds::clock::NoClock;
+use quantumflow_feeds::venue::{Outbox, Session};
 use quantumflow_feeds::ws::{Decoder, Limits, Message, Role};
+use quantumflow_feeds::{Side, Stamps, SymbolId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio_tungstenite::WebSocketStream;
@@ -18,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::Role as TungsteniteRole;
 
 use super::parse::Parse;
 use crate::rivals::DepthBook;
+use crate::session::{self, CountingSink};
 
 /// When each message was sent, and how long it took to be in the book. Shared with the sender.
 #[derive(Debug)]
@@ -46,14 +49,16 @@ impl<P: Parse, B: DepthBook> Pipeline<P, B> {
     #[inline]
     fn message(&mut self, payload: &[u8]) {
         let book = &mut self.book;
-        self.parser.parse(payload, |side, price, quantity| book.set(side, price, quantity));
+        self.parser
+            .parse(payload, |side, price, quantity| book.set(side, price, quantity));
         self.applied();
     }
 
     #[inline]
     fn message_mut(&mut self, payload: &mut [u8]) {
         let book = &mut self.book;
-        self.parser.parse_mut(payload, |side, price, quantity| book.set(side, price, quantity));
+        self.parser
+            .parse_mut(payload, |side, price, quantity| book.set(side, price, quantity));
         self.applied();
     }
 
@@ -108,16 +113,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Tungstenite<S, P
     /// On a connection after its handshake.
     pub fn new(runtime: Runtime, stream: S) -> Self {
         let socket = runtime.block_on(WebSocketStream::from_raw_socket(stream, TungsteniteRole::Client, None));
-        Self { runtime, socket, pipeline: Pipeline::default() }
+        Self {
+            runtime,
+            socket,
+            pipeline: Pipeline::default(),
+        }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Tungstenite<S, P, B> {
     fn receive(&mut self, target: usize) -> usize {
-        let Self { runtime, socket, pipeline } = self;
+        let Self {
+            runtime,
+            socket,
+            pipeline,
+        } = self;
         runtime.block_on(async {
             while pipeline.applied < target {
-                let message = socket.next().await.expect("the sender sends them all").expect("a frame of ours");
+                let message = socket
+                    .next()
+                    .await
+                    .expect("the sender sends them all")
+                    .expect("a frame of ours");
                 if message.is_text() {
                     pipeline.message(message.into_data().as_ref());
                 }
@@ -140,13 +157,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Fast<S, P, B> {
     /// On a connection after its handshake.
     pub fn new(runtime: Runtime, stream: S) -> Self {
         let socket = WebSocket::after_handshake(stream, FastRole::Client);
-        Self { runtime, socket, pipeline: Pipeline::default() }
+        Self {
+            runtime,
+            socket,
+            pipeline: Pipeline::default(),
+        }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Fast<S, P, B> {
     fn receive(&mut self, target: usize) -> usize {
-        let Self { runtime, socket, pipeline } = self;
+        let Self {
+            runtime,
+            socket,
+            pipeline,
+        } = self;
         runtime.block_on(async {
             while pipeline.applied < target {
                 let mut frame = socket.read_frame().await.expect("a frame of ours");
@@ -170,7 +195,10 @@ pub struct Boomnet<S, P, B> {
 impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Boomnet<S, P, B> {
     /// On a connection after its handshake.
     pub fn new(stream: S) -> Self {
-        Self { socket: Websocket::new_with_handshake_complete(stream), pipeline: Pipeline::default() }
+        Self {
+            socket: Websocket::new_with_handshake_complete(stream),
+            pipeline: Pipeline::default(),
+        }
     }
 }
 
@@ -200,7 +228,11 @@ pub struct Own<S, P, B> {
 impl<S: Read, P: Parse, B: DepthBook> Own<S, P, B> {
     /// On a connection after its handshake.
     pub fn new(stream: S) -> Self {
-        Self { stream, decoder: Decoder::new(Role::Client, Limits::default()), pipeline: Pipeline::default() }
+        Self {
+            stream,
+            decoder: Decoder::new(Role::Client, Limits::default()),
+            pipeline: Pipeline::default(),
+        }
     }
 }
 
@@ -226,4 +258,72 @@ impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
     }
 
     pipeline_access!();
+}
+
+/// Ours as the engine runs it: the session checks the chain of update ids, keeps the book and calls a sink.
+pub struct OwnSession<S> {
+    stream: S,
+    decoder: Decoder,
+    session: Session,
+    sink: CountingSink,
+    outbox: Outbox,
+    /// Messages that were shown before the first frame.
+    shown_before: usize,
+}
+
+impl<S: Read> OwnSession<S> {
+    /// On a connection after its handshake whose first diff follows `snapshot_id`.
+    pub fn new(stream: S, snapshot_id: u64) -> Self {
+        let (session, sink) = session::live(snapshot_id);
+        Self {
+            stream,
+            decoder: Decoder::new(Role::Client, Limits::default()),
+            session,
+            shown_before: sink.books,
+            sink,
+            outbox: Outbox::new(),
+        }
+    }
+}
+
+impl<S: Read> Receive for OwnSession<S> {
+    fn receive(&mut self, target: usize) -> usize {
+        while self.sink.books - self.shown_before < target {
+            match self.stream.read(self.decoder.space(READ_BYTES_MIN)) {
+                Ok(0) => panic!("the sender hung up"),
+                Ok(filled) => self.decoder.commit(filled),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    assert_eq!(self.sink.trouble, None);
+                    continue;
+                }
+                Err(error) => panic!("a read of ours failed: {error}"),
+            }
+            while let Some(message) = self.decoder.next_message().expect("a frame of ours") {
+                if let Message::Text(text) = message {
+                    let mut stamps = Stamps::default();
+                    let (sink, outbox) = (&mut self.sink, &mut self.outbox);
+                    self.session
+                        .on_frame(text.as_bytes(), &mut stamps, NoClock, sink, outbox);
+                }
+            }
+        }
+        self.sink.books - self.shown_before
+    }
+
+    fn levels(&self, side: Side) -> Vec<(i64, i64)> {
+        let scale = self.session.instruments()[0].scale;
+        let book = self.session.book(SymbolId(0)).expect("a live session shows its book");
+        let cents = |price: i64| price * 100 / 10_i64.pow(scale.price.into());
+        let lots = |qty: i64| qty * 10_i64.pow(8 - u32::from(scale.qty));
+        book.levels(side)
+            .map(|level| (cents(level.price.0), lots(level.qty.0)))
+            .filter(|&(price, _)| price != session::SNAPSHOT_BID && price != session::SNAPSHOT_ASK)
+            .collect()
+    }
+
+    fn set_probe(&mut self, _: Probe) {}
+
+    fn take_probe(&mut self) -> Option<Probe> {
+        None
+    }
 }

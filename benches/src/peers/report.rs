@@ -44,7 +44,10 @@ impl Machine {
     pub fn read() -> Self {
         let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = file("/proc/cpuinfo");
-        let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, name)| name);
+        let cpu = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map(|(_, name)| name);
         let mut target_features = Vec::new();
         for (name, on) in [
             ("sse4.2", cfg!(target_feature = "sse4.2")),
@@ -61,7 +64,11 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             kernel: file("/proc/sys/kernel/osrelease").trim().to_owned(),
             target_features,
-            load: file("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN),
+            load: file("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|load| load.parse().ok())
+                .unwrap_or(f64::NAN),
         }
     }
 }
@@ -95,7 +102,11 @@ pub fn range(values: &[f64]) -> [f64; 2] {
 
 /// The median of `numerators[i] / denominators[i]`: both of the same round.
 pub fn paired_ratio(numerators: &[f64], denominators: &[f64]) -> f64 {
-    let ratios: Vec<f64> = numerators.iter().zip(denominators).map(|(numerator, denominator)| numerator / denominator).collect();
+    let ratios: Vec<f64> = numerators
+        .iter()
+        .zip(denominators)
+        .map(|(numerator, denominator)| numerator / denominator)
+        .collect();
     median(&ratios)
 }
 

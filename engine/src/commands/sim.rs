@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -54,7 +54,13 @@ pub(super) struct Args {
     /// Seed of the generated market: the same seed, the same market
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// End after so many seconds
+    /// How strongly order flow leads the price in the generated market; 0 leaves nothing to learn
+    #[arg(long, default_value_t = 1.0, conflicts_with = "capture")]
+    signal: f64,
+    /// Kraken: levels per side of a written capture
+    #[arg(long, default_value_t = 10, requires = "write_capture")]
+    depth: usize,
+    /// End after so many seconds (of the market's own time with --write-capture)
     #[arg(long)]
     seconds: Option<f64>,
     /// Write the generated market into this capture file instead of serving it; needs --seconds
@@ -116,7 +122,8 @@ pub(super) fn run(args: &Args) -> Outcome {
 fn config(args: &Args) -> SimConfig {
     let mut config = if args.capture.is_empty() {
         let mut config = SimConfig::market(args.venue, &symbols(args), args.seed);
-        if let SimSource::Market { load, .. } = &mut config.source {
+        if let SimSource::Market { load, market } = &mut config.source {
+            market.signal = args.signal;
             *load = match (args.rate, args.speed) {
                 (Some(rate), _) => LoadShape::Steady { rate },
                 (None, Speed::Times(speed)) => LoadShape::Natural { speed },
@@ -165,9 +172,11 @@ fn summary(stats: &SimStats) -> Outcome {
     )?)
 }
 
-fn write_capture(args: &Args, path: &PathBuf) -> Outcome {
+fn write_capture(args: &Args, path: &Path) -> Outcome {
     let length = CaptureLength::Seconds(args.seconds.unwrap_or_default());
     let mut config = CaptureConfig::new(args.venue, &symbols(args), args.seed, length);
+    config.market.signal = args.signal;
+    config.depth = args.depth;
     if let Some(interval) = args.depth_interval_ms {
         config.depth_interval_ms = interval;
     }

@@ -1,4 +1,4 @@
-//! One TOML file, two types: [`File`] is what a person wrote, [`Config`] is what the program needs.
+//! One TOML file, two types: `File` is what a person wrote, [`Config`] is what the program needs.
 //!
 //! `default.toml` is the manual and the source of the defaults: a user's file is laid over it key by key. Unknown keys
 //! are refused with the nearest known name; every error says where it is and how to mend it.

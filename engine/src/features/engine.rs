@@ -320,7 +320,8 @@ impl Depth {
     fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         let mid2 = self.mid2() as f64;
-        for (level, ((bid, ask), weight)) in self.bids.iter().zip(&self.asks).zip(EXP_WEIGHTS).enumerate() {
+        for (level, weight) in EXP_WEIGHTS.into_iter().enumerate() {
+            let (bid, ask) = (self.bids[level], self.asks[level]);
             let (bid_qty, ask_qty) = (bid.qty.0 as f64, ask.qty.0 as f64);
             totals.bid_10 += bid_qty;
             totals.ask_10 += ask_qty;

@@ -56,7 +56,7 @@ struct SymbolCells {
     spread: GaugeF64,
     signals: [Counter; 3],
     scale: Scale,
-    /// What a mantissa is multiplied with at that scale.
+    /// What a mantissa is divided by at that scale: a division rounds to the number that was printed.
     price_unit: f64,
 }
 
@@ -222,12 +222,12 @@ impl HotMetrics {
         cells.snapshots.add(u64::from(update.is_snapshot));
         if cells.scale != update.instrument.scale {
             cells.scale = update.instrument.scale;
-            cells.price_unit = 10f64.powi(-i32::from(cells.scale.price));
+            cells.price_unit = 10f64.powi(i32::from(cells.scale.price));
         }
         if let (Some(bid), Some(ask)) = (update.book.best(Side::Bid), update.book.best(Side::Ask)) {
-            cells.best_bid.set(bid.price.0 as f64 * cells.price_unit);
-            cells.best_ask.set(ask.price.0 as f64 * cells.price_unit);
-            cells.spread.set((ask.price.0 - bid.price.0) as f64 * cells.price_unit);
+            cells.best_bid.set(bid.price.0 as f64 / cells.price_unit);
+            cells.best_ask.set(ask.price.0 as f64 / cells.price_unit);
+            cells.spread.set((ask.price.0 - bid.price.0) as f64 / cells.price_unit);
         }
         cells.levels[0].set(update.book.level_count(Side::Bid) as i64);
         cells.levels[1].set(update.book.level_count(Side::Ask) as i64);

@@ -6,7 +6,7 @@ use super::load::{LoadError, Model};
 use crate::config::ModelSource;
 
 /// Name and bytes of each.
-const BUILTIN: &[(&str, &[u8])] = &[];
+const BUILTIN: [(&str, &[u8]); 1] = [("mlp_v1", include_bytes!("../../models/mlp_v1.onnx"))];
 
 /// Why a configured model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub fn load_source(source: &ModelSource) -> Result<Arc<Model>, SourceError> {
             let bytes = BUILTIN.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes);
             let bytes = bytes.ok_or_else(|| SourceError::UnknownBuiltin {
                 name: name.clone(),
-                known: BUILTIN.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", "),
+                known: BUILTIN.map(|(known, _)| known).join(", "),
             })?;
             Model::from_bytes(bytes).map_err(refused(format!("builtin:{name}")))
         }

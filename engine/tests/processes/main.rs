@@ -1,5 +1,10 @@
 //! The real binaries as their users run them: engine, exporter, Prometheus, signals and crashes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on may panic, in its helpers as well"
+)]
+
 mod lifecycle;
 mod prometheus;
 mod support;

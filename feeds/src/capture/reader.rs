@@ -256,7 +256,7 @@ impl CaptureReader {
             if cut_short {
                 // Also a clean end: nothing was read.
                 if !self.line.is_empty() || read.is_err() {
-                    let (path, line) = (file.path.clone(), file.line + 1);
+                    let (path, line) = (file.path.clone(), file.line.saturating_add(1));
                     self.truncated.push(TruncatedTail {
                         path,
                         line,
@@ -267,11 +267,12 @@ impl CaptureReader {
                 continue;
             }
             if let Err(source) = read {
-                let (path, line) = (file.path.clone(), file.line + 1);
+                let (path, line) = (file.path.clone(), file.line.saturating_add(1));
                 self.current = None; // a broken stream has no next line
                 return Err(CaptureError::Read { path, line, source });
             }
-            file.line += 1;
+            // The index, which may say anything, sets the first of these numbers.
+            file.line = file.line.saturating_add(1);
             if self.line.last() != Some(&b'\n') {
                 let line = file.line;
                 if let Err(source) = skip_line(&mut file.source) {

@@ -27,9 +27,9 @@ pub enum TapKind {
 }
 
 /// Makes both ends: `chunk_count` chunks of `chunk_bytes` each go around between them, and one more is being filled.
-/// A record with its head of 13 bytes has to fit one chunk.
+/// A record with its head and the room for two marks (55 bytes together) has to fit one chunk.
 pub fn capture_tap(chunk_bytes: usize, chunk_count: usize) -> (CaptureTap, CaptureDrain) {
-    let (chunk_bytes, chunk_count) = (chunk_bytes.max(4 << 10), chunk_count.max(1));
+    let (chunk_bytes, chunk_count) = (chunk_bytes.clamp(4 << 10, 1 << 30), chunk_count.max(1));
     let chunks = Arc::new(Chunks {
         filled: ArrayQueue::new(chunk_count + 1),
         free: ArrayQueue::new(chunk_count + 1),
@@ -45,6 +45,7 @@ pub fn capture_tap(chunk_bytes: usize, chunk_count: usize) -> (CaptureTap, Captu
         chunk_bytes,
         dropped: 0,
         untold: 0,
+        last_time: UnixNanos(0),
     };
     (tap, CaptureDrain { chunks })
 }
@@ -58,6 +59,7 @@ pub struct CaptureTap {
     dropped: u64,
     /// Dropped since the last mark.
     untold: u64,
+    last_time: UnixNanos,
 }
 
 /// The cold thread's end.
@@ -74,19 +76,26 @@ impl CaptureTap {
     /// Copies one record; false if it was dropped.
     #[inline]
     pub fn record(&mut self, kind: TapKind, time: UnixNanos, bytes: &[u8]) -> bool {
-        if self.untold > 0 {
-            let mark = self.untold.to_le_bytes();
-            if !self.put(TapKind::Dropped, time, [&mark]) {
-                return self.drop_record();
-            }
-            self.untold = 0;
-        }
-        self.put(kind, time, [bytes]) || self.drop_record()
+        self.record_parts(kind, time, [bytes])
     }
 
     /// Copies a REST snapshot; false if it was dropped.
     pub fn record_snapshot(&mut self, time: UnixNanos, symbol: &str, body: &[u8]) -> bool {
-        self.put(TapKind::Snapshot, time, [symbol.as_bytes(), b"\n", body]) || self.drop_record()
+        self.record_parts(TapKind::Snapshot, time, [symbol.as_bytes(), b"\n", body])
+    }
+
+    #[inline]
+    fn record_parts<const N: usize>(&mut self, kind: TapKind, time: UnixNanos, parts: [&[u8]; N]) -> bool {
+        // Every chunk keeps room for two marks: for what was lost before this record, and so that the last chunk can
+        // say what was lost behind it.
+        let needed = HEAD_BYTES + parts.iter().map(|part| part.len()).sum::<usize>() + 2 * MARK_BYTES;
+        if self.filling.len() + needed > self.chunk_bytes && (needed > self.chunk_bytes || !self.hand_over()) {
+            return self.drop_record();
+        }
+        self.last_time = time;
+        self.put_mark();
+        self.put(kind, time, parts);
+        true
     }
 
     /// Hands over what has been copied. To be called now and then, so that a quiet feed reaches the disk too.
@@ -101,21 +110,25 @@ impl CaptureTap {
         self.dropped
     }
 
-    #[inline]
-    fn put<const N: usize>(&mut self, kind: TapKind, time: UnixNanos, parts: [&[u8]; N]) -> bool {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let needed = HEAD_BYTES + len;
-        if self.filling.len() + needed > self.chunk_bytes && (needed > self.chunk_bytes || !self.hand_over()) {
-            return false;
+    /// Says how many records are missing here, if any.
+    fn put_mark(&mut self) {
+        if self.untold > 0 {
+            let count = std::mem::take(&mut self.untold).to_le_bytes();
+            self.put(TapKind::Dropped, self.last_time, [&count]);
         }
+    }
+
+    /// Copies a record for which there is room.
+    #[inline]
+    fn put<const N: usize>(&mut self, kind: TapKind, time: UnixNanos, parts: [&[u8]; N]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
         let mut head = [0; HEAD_BYTES];
         head[..8].copy_from_slice(&time.0.to_le_bytes());
         head[8] = kind as u8;
-        // Fits: a chunk is no larger than memory, and a record no larger than a chunk.
+        // Fits: no chunk has four gigabytes, and a record is no larger than a chunk.
         head[9..].copy_from_slice(&(len as u32).to_le_bytes());
         self.filling.extend_from_slice(&head);
         parts.iter().for_each(|part| self.filling.extend_from_slice(part));
-        true
     }
 
     /// Exchanges the chunk at hand for a free one; false where there is none.
@@ -139,7 +152,9 @@ impl CaptureTap {
 
 impl Drop for CaptureTap {
     fn drop(&mut self) {
-        self.flush();
+        self.put_mark();
+        // The last chunk needs no free one in exchange; the queue has a place for it.
+        let _ = self.chunks.filled.push(std::mem::take(&mut self.filling));
     }
 }
 
@@ -160,8 +175,9 @@ impl CaptureDrain {
     }
 
     /// Whether the other end is gone: after one more [`drain`](Self::drain) nothing will come.
-    pub fn is_finished(&self) -> bool {
-        Arc::strong_count(&self.chunks) == 1
+    pub fn is_finished(&mut self) -> bool {
+        // Acquires what the other end released by letting go, its last chunk included.
+        Arc::get_mut(&mut self.chunks).is_some()
     }
 }
 
@@ -194,3 +210,6 @@ fn write_chunk(mut chunk: &[u8], writer: &mut CaptureWriter) -> Result<u64, Capt
 
 /// Time, kind and length.
 const HEAD_BYTES: usize = 13;
+
+/// A record that says how many were dropped.
+const MARK_BYTES: usize = HEAD_BYTES + 8;

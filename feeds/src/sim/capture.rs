@@ -158,7 +158,8 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
         if is_over {
             break;
         }
-        while let Some((time, symbol)) = fetches.pop_front_if(|(time, _)| *time <= next) {
+        while let Some((time, symbol)) = fetches.front().copied().filter(|(time, _)| *time <= next) {
+            fetches.pop_front();
             let name = &symbols[symbol];
             let reply = exchange.rest(&format!("/api/v3/depth?symbol={name}&limit=5000"), time);
             // What fell due on the way to this time was said before the answer.

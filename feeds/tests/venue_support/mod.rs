@@ -1,5 +1,5 @@
 //! What the tests of sessions, captures and replays share: the recordings, and a sink that remembers.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses its part
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;

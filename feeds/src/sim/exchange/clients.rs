@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::fault::{Fault, Faults, Target};
-use super::super::stats::MessageKind;
+use crate::sim::fault::{Fault, Faults, Target};
+use crate::sim::stats::MessageKind;
 use crate::types::UnixNanos;
 use crate::ws::{Opcode, close_code, encode_close, encode_frame};
 
@@ -136,6 +136,8 @@ struct Client {
     is_finished: bool,
     /// Subscriptions that stay silent.
     muted: Vec<u16>,
+    /// Binance: messages are wrapped with the name of their stream.
+    is_combined: bool,
     last_message: UnixNanos,
     /// Data messages of the current round.
     round: u64,
@@ -193,6 +195,13 @@ impl Clients {
     pub(in crate::sim) fn mute(&mut self, key: ClientKey, symbol: u16) {
         if let Some(client) = self.client(key) {
             client.muted.push(symbol);
+        }
+    }
+
+    /// This client wants its messages wrapped with the name of their stream.
+    pub(in crate::sim) fn combine(&mut self, key: ClientKey) {
+        if let Some(client) = self.client(key) {
+            client.is_combined = true;
         }
     }
 
@@ -338,7 +347,13 @@ impl Clients {
             }
             Fault::ServerShutdown => {
                 let mut message = Vec::new();
+                if client.is_combined {
+                    message.extend_from_slice(b"{\"stream\":\"!serverShutdown\",\"data\":");
+                }
                 shutdown_message(now, &mut message);
+                if client.is_combined {
+                    message.push(b'}');
+                }
                 batch.push_text(&[&message], MessageKind::Status, None);
                 false
             }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::super::fault::Target as Struck;
-use super::super::stats::MessageKind;
-use super::super::wire::parse;
 use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, kraken};
 use crate::capture::{CaptureError, CaptureReader, Record};
+use crate::sim::fault::Target as Struck;
+use crate::sim::stats::MessageKind;
+use crate::sim::wire::parse;
 use crate::types::{UnixNanos, VenueId};
 
 /// How fast a recording is played.
@@ -329,15 +329,18 @@ impl Player {
 impl Exchange for Playback {
     fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
         self.clients.now = now;
-        let (is_subscribed, shutdown_message): (bool, fn(UnixNanos, &mut Vec<u8>)) = match self.venue {
-            VenueId::BinanceSpot => match binance::streams_of(Target(target)) {
-                Some((_, names)) => (!names.is_empty(), binance::shutdown_message),
-                None => return Err(404),
-            },
-            VenueId::KrakenV2 if Target(target).path() == "/v2" => (false, kraken::shutdown_message),
+        let (is_subscribed, is_combined) = match self.venue {
+            VenueId::BinanceSpot => {
+                self.clients.shutdown_message = binance::shutdown_message;
+                let (is_combined, names) = binance::streams_of(Target(target)).ok_or(404u16)?;
+                (!names.is_empty(), is_combined)
+            }
+            VenueId::KrakenV2 if Target(target).path() == "/v2" => {
+                self.clients.shutdown_message = kraken::shutdown_message;
+                (false, false)
+            }
             VenueId::KrakenV2 => return Err(404),
         };
-        self.clients.shutdown_message = shutdown_message;
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
             reader,
@@ -350,6 +353,9 @@ impl Exchange for Playback {
         };
         player.advance(self.venue);
         let key = self.clients.connect();
+        if is_combined {
+            self.clients.combine(key);
+        }
         // What the venue says before it is asked.
         while let Some(Item::Frame { frame, .. }) = &player.next {
             let (kind, _) = classify(self.venue, frame);

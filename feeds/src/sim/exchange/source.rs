@@ -1,8 +1,8 @@
 //! The generated market as a source: steps it at the pace of a load shape and lets the dialect tell the clients.
 
-use super::super::load::LoadShape;
-use super::super::market::{Market, MarketConfig};
 use super::{ClientKey, Clients, Dialect, DialectOptions, Exchange, RestReply, Target, dialect};
+use crate::sim::load::LoadShape;
+use crate::sim::market::{Market, MarketConfig};
 use crate::types::{UnixNanos, VenueId};
 
 /// A generated market behind a venue's protocol.

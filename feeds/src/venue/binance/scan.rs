@@ -130,12 +130,13 @@ pub(super) fn body(
     changes: &mut Vec<LevelChange>,
 ) -> Option<Message> {
     let symbol = head.symbol;
-    let (message, at) = match head.kind {
+    let (message, rest) = match head.kind {
         Kind::Diff { event_time_ms } => {
             let (first_id, at) = number(frame, head.at)?;
             let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
-            let at = levels(frame, literal(frame, at, b",\"b\":[")?, Side::Bid, scalers, changes)?;
-            let at = levels(frame, literal(frame, at, b",\"a\":[")?, Side::Ask, scalers, changes)?;
+            let rest = frame.get(at..)?.strip_prefix(b",\"b\":[")?;
+            let rest = levels(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
+            let rest = levels(rest, Side::Ask, scalers, changes)?;
             let exchange_time = UnixNanos::from_millis(event_time_ms)?;
             (
                 Message::Diff(Diff {
@@ -144,16 +145,14 @@ pub(super) fn body(
                     last_id,
                     exchange_time,
                 }),
-                at,
+                rest,
             )
         }
         Kind::Ticker { update_id } => {
-            let (bid_price, at) = scalers.price.scan_at(frame, head.at, b'"')?;
-            let (bid_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"B\":\"")?, b'"')?;
-            let (ask_price, at) = scalers
-                .price
-                .scan_at(frame, literal(frame, at, b"\",\"a\":\"")?, b'"')?;
-            let (ask_qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"A\":\"")?, b'"')?;
+            let (bid_price, rest) = scalers.price.scan(frame.get(head.at..)?, b"\",\"B\":\"")?;
+            let (bid_qty, rest) = scalers.qty.scan(rest, b"\",\"a\":\"")?;
+            let (ask_price, rest) = scalers.price.scan(rest, b"\",\"A\":\"")?;
+            let (ask_qty, rest) = scalers.qty.scan(rest, b"\"")?;
             let bid = (Price(bid_price), Qty(bid_qty));
             let ask = (Price(ask_price), Qty(ask_qty));
             (
@@ -163,33 +162,31 @@ pub(super) fn body(
                     bid,
                     ask,
                 }),
-                at + 1,
+                rest,
             )
         }
         Kind::Trade => {
             let (trade_id, at) = number(frame, head.at)?;
-            let (price, at) = scalers.price.scan_at(frame, literal(frame, at, b",\"p\":\"")?, b'"')?;
-            let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b"\",\"q\":\"")?, b'"')?;
-            let (trade_time_ms, at) = number(frame, literal(frame, at, b"\",\"T\":")?)?;
-            let (buyer_is_maker, at) = boolean(frame, literal(frame, at, b",\"m\":")?)?;
-            let (_, at) = boolean(frame, literal(frame, at, b",\"M\":")?)?;
+            let rest = frame.get(literal(frame, at, b",\"p\":\"")?..)?;
+            let (price, rest) = scalers.price.scan(rest, b"\",\"q\":\"")?;
+            let (qty, rest) = scalers.qty.scan(rest, b"\",\"T\":")?;
+            let (trade_time_ms, at) = number(rest, 0)?;
+            let (buyer_is_maker, at) = boolean(rest, literal(rest, at, b",\"m\":")?)?;
+            let (_, at) = boolean(rest, literal(rest, at, b",\"M\":")?)?;
             let aggressor = if buyer_is_maker { Side::Ask } else { Side::Bid };
             let exchange_time = UnixNanos::from_millis(trade_time_ms)?;
             let (price, qty) = (Price(price), Qty(qty));
-            (
-                Message::Trade(Print {
-                    symbol,
-                    trade_id,
-                    price,
-                    qty,
-                    aggressor,
-                    exchange_time,
-                }),
-                at,
-            )
+            let print = Print {
+                symbol,
+                trade_id,
+                price,
+                qty,
+                aggressor,
+                exchange_time,
+            };
+            (Message::Trade(print), rest.get(at..)?)
         }
     };
-    let rest = frame.get(at..)?;
     let end: &[u8] = if head.wrapped { b"}}" } else { b"}" };
     (rest == end).then_some(message)
 }
@@ -197,37 +194,34 @@ pub(super) fn body(
 /// The body of a REST snapshot: `{"lastUpdateId":N,"bids":[…],"asks":[…]}`.
 pub(super) fn snapshot(body: &[u8], scalers: &mut ShapedScalers, levels_out: &mut Vec<LevelChange>) -> Option<u64> {
     let (last_update_id, at) = number(body, literal(body, 0, b"{\"lastUpdateId\":")?)?;
-    let at = levels(body, literal(body, at, b",\"bids\":[")?, Side::Bid, scalers, levels_out)?;
-    let at = levels(body, literal(body, at, b",\"asks\":[")?, Side::Ask, scalers, levels_out)?;
-    (body.get(at..)? == b"}").then_some(last_update_id)
+    let rest = body.get(at..)?.strip_prefix(b",\"bids\":[")?;
+    let rest = levels(rest, Side::Bid, scalers, levels_out)?.strip_prefix(b",\"asks\":[")?;
+    (levels(rest, Side::Ask, scalers, levels_out)? == b"}").then_some(last_update_id)
 }
 
-/// Reads `["price","qty"],…` from behind the opening bracket to behind the closing one.
+/// Reads `["price","qty"],…` from behind the opening bracket and returns what is left behind the closing one.
 #[inline(always)]
-fn levels(
-    frame: &[u8],
-    mut at: usize,
+fn levels<'a>(
+    rest: &'a [u8],
     side: Side,
     scalers: &mut ShapedScalers,
     changes: &mut Vec<LevelChange>,
-) -> Option<usize> {
-    if frame.get(at) == Some(&b']') {
-        return Some(at + 1);
+) -> Option<&'a [u8]> {
+    if let Some(rest) = rest.strip_prefix(b"]") {
+        return Some(rest);
     }
-    at = literal(frame, at, b"[\"")?;
+    let mut rest = rest.strip_prefix(b"[\"")?;
     loop {
-        let (price, next) = scalers.price.scan_at(frame, at, b'"')?;
-        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b"\",\"")?, b'"')?;
+        let (price, behind_price) = scalers.price.scan(rest, b"\",\"")?;
+        let (qty, behind_qty) = scalers.qty.scan(behind_price, b"\"]")?;
         changes.push(LevelChange {
             side,
             price: Price(price),
             qty: Qty(qty),
         });
-        // More levels, or the end of the side: told apart by one comparison of four bytes.
-        match frame.get(next..)?.first_chunk::<4>()? {
-            b"\"],[" => at = literal(frame, next + 4, b"\"")?,
-            [b'"', b']', b']', _] => return Some(next + 3),
-            _ => return None,
+        match behind_qty.strip_prefix(b",[\"") {
+            Some(level) => rest = level,
+            None => return behind_qty.strip_prefix(b"]"),
         }
     }
 }

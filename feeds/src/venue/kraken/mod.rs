@@ -224,7 +224,9 @@ impl KrakenSession {
             Ok(Message::Book(message)) => self.on_book(&message, stamps, clock, sink, out),
             Ok(Message::Trades { is_snapshot: false }) => {
                 stamps.booked = stamps.parsed;
-                for print in &self.prints {
+                // A message may name several symbols; those without a proven scale wait for it.
+                let known = |print: &&Print| self.feeds[print.symbol.index()].scale.is_some();
+                for print in self.prints.iter().filter(known) {
                     sink.on_trade(&print.told(&self.instruments[print.symbol.index()]), stamps);
                 }
             }
@@ -459,6 +461,12 @@ impl KrakenSession {
         let feed = &mut self.feeds[symbol.index()];
         feed.phase = Phase::Idle;
         feed.stale = false;
+        // The snapshot that failed may have brought other decimals. Trades go on at those that the sink knows.
+        if let Some(scale) = feed.scale {
+            let exists = self.parser.set_scale(symbol, scale);
+            debug_assert!(exists, "a proven scale exists");
+            self.instruments[symbol.index()].scale = scale;
+        }
         let due = after(now, backoff(feed.attempt));
         feed.resubscribe_at = Some(due);
         sink.on_event(FeedEvent::ResyncStarted { symbol, reason });

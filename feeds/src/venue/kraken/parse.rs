@@ -112,7 +112,11 @@ impl Parser {
         match self.route(frame)? {
             Route::Scanned(head) => self.parse_behind(frame, &head, changes, prints),
             Route::Slow { .. } => self.parse_any(frame, changes, prints),
-            Route::Unrouted(message) => Ok(message),
+            Route::Unrouted(message) => {
+                changes.clear();
+                prints.clear();
+                Ok(message)
+            }
         }
     }
 

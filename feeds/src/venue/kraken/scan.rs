@@ -76,19 +76,19 @@ pub(super) fn body(
     match head.kind {
         Kind::Snapshot | Kind::Update => {
             let own = &mut scalers[head.symbol.index()];
-            let at = levels(frame, literal(frame, head.at, b",\"bids\":[")?, Side::Bid, own, changes)?;
-            let at = levels(frame, literal(frame, at, b",\"asks\":[")?, Side::Ask, own, changes)?;
-            let at = literal(frame, at, b",\"checksum\":")?;
-            let (checksum, len) = scan_u64(&frame[at..])?;
-            let at = literal(frame, at + len, b",\"timestamp\":\"")?;
-            let (exchange_time, len) = scan_rfc3339(&frame[at..])?;
+            let rest = frame.get(head.at..)?.strip_prefix(b",\"bids\":[")?;
+            let rest = levels(rest, Side::Bid, own, changes)?.strip_prefix(b",\"asks\":[")?;
+            let rest = levels(rest, Side::Ask, own, changes)?.strip_prefix(b",\"checksum\":")?;
+            let (checksum, len) = scan_u64(rest)?;
+            let rest = rest.get(len..)?.strip_prefix(b",\"timestamp\":\"")?;
+            let (exchange_time, len) = scan_rfc3339(rest)?;
             let book = BookMessage {
                 symbol: head.symbol,
                 is_snapshot: head.kind == Kind::Snapshot,
                 checksum: u32::try_from(checksum).ok()?,
                 exchange_time: Some(exchange_time),
             };
-            (frame.get(at + len..)? == b"\"}]}").then_some(Message::Book(book))
+            (rest.get(len..)? == b"\"}]}").then_some(Message::Book(book))
         }
         Kind::Trades => {
             let (mut symbol, mut at) = (head.symbol, head.at);
@@ -107,33 +107,29 @@ pub(super) fn body(
     }
 }
 
-/// Reads `{"price":P,"qty":Q},…` from behind the opening bracket to behind the closing one.
+/// Reads `{"price":P,"qty":Q},…` from behind the opening bracket and returns what is left behind the closing one.
 #[inline(always)]
-fn levels(
-    frame: &[u8],
-    mut at: usize,
+fn levels<'a>(
+    rest: &'a [u8],
     side: Side,
     scalers: &mut ShapedScalers,
     changes: &mut Vec<LevelChange>,
-) -> Option<usize> {
-    if frame.get(at) == Some(&b']') {
-        return Some(at + 1);
+) -> Option<&'a [u8]> {
+    if let Some(rest) = rest.strip_prefix(b"]") {
+        return Some(rest);
     }
+    let mut rest = rest.strip_prefix(b"{\"price\":")?;
     loop {
-        let (price, next) = scalers
-            .price
-            .scan_at(frame, literal(frame, at, b"{\"price\":")?, b',')?;
-        let (qty, next) = scalers.qty.scan_at(frame, literal(frame, next, b",\"qty\":")?, b'}')?;
+        let (price, behind_price) = scalers.price.scan(rest, b",\"qty\":")?;
+        let (qty, behind_qty) = scalers.qty.scan(behind_price, b"}")?;
         changes.push(LevelChange {
             side,
             price: Price(price),
             qty: Qty(qty),
         });
-        at = next + 2;
-        match frame.get(next + 1)? {
-            b',' => {}
-            b']' => return Some(at),
-            _ => return None,
+        match behind_qty.strip_prefix(b",{\"price\":") {
+            Some(level) => rest = level,
+            None => return behind_qty.strip_prefix(b"]"),
         }
     }
 }
@@ -152,15 +148,13 @@ fn trade(
         Some(at) => (Side::Bid, at),
         None => (Side::Ask, literal(frame, at, b"sell\"")?),
     };
-    let (price, at) = scalers
-        .price
-        .scan_at(frame, literal(frame, at, b",\"price\":")?, b',')?;
-    let (qty, at) = scalers.qty.scan_at(frame, literal(frame, at, b",\"qty\":")?, b',')?;
-    let at = literal(frame, at, b",\"ord_type\":\"")?;
-    let at = match literal(frame, at, b"limit\"") {
-        Some(at) => at,
-        None => literal(frame, at, b"market\"")?,
-    };
+    let rest = frame.get(literal(frame, at, b",\"price\":")?..)?;
+    let (price, rest) = scalers.price.scan(rest, b",\"qty\":")?;
+    let (qty, rest) = scalers.qty.scan(rest, b",\"ord_type\":\"")?;
+    let rest = rest
+        .strip_prefix(b"limit\"")
+        .or_else(|| rest.strip_prefix(b"market\""))?;
+    let at = frame.len() - rest.len();
     let at = literal(frame, at, b",\"trade_id\":")?;
     let (trade_id, len) = scan_u64(&frame[at..])?;
     let at = literal(frame, at + len, b",\"timestamp\":\"")?;

@@ -1,0 +1,140 @@
+//! What it costs to understand a message: frames of each venue's hot shapes to changes in fixed point, and the same
+//! through the session that checks the chain of update ids and keeps the book.
+//!
+//! The scanner is most of the time between the read and the signal. Every signal is later by what it loses here, and at
+//! 200 levels a side one nanosecond per level is 400 ns. `slow_road` is what a frame costs when a venue changes its
+//! shape and the scanner steps aside: the number to know on such a morning.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use quantumflow_benches::depth::{self, Wire};
+use quantumflow_benches::session;
+use quantumflow_feeds::clock::NoClock;
+use quantumflow_feeds::event::LevelChange;
+use quantumflow_feeds::venue::message::Print;
+use quantumflow_feeds::venue::{Outbox, binance, kraken};
+use quantumflow_feeds::{Scale, Stamps, SymbolId};
+
+fn binance_parser() -> binance::Parser {
+    let mut parser = binance::Parser::new(["BTCUSDT"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 8 }));
+    parser
+}
+
+fn payloads(levels: usize, wire: Wire) -> Vec<String> {
+    depth::updates(levels, 20_000 / levels, 42)
+        .iter()
+        .map(|message| depth::json(message, wire))
+        .collect()
+}
+
+fn binance_diff(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scanner/binance_diff");
+    for levels in [1, 10, 50, 200] {
+        for (name, wire) in [("futures", Wire::Futures), ("spot", Wire::Spot)] {
+            let frames = payloads(levels, wire);
+            group.throughput(Throughput::Bytes(frames.iter().map(|frame| frame.len() as u64).sum()));
+            let mut parser = binance_parser();
+            let mut changes: Vec<LevelChange> = Vec::with_capacity(1 << 12);
+            group.bench_function(BenchmarkId::new(name, format!("L{levels}")), |bench| {
+                bench.iter(|| {
+                    for frame in &frames {
+                        parser
+                            .parse(black_box(frame.as_bytes()), &mut changes)
+                            .expect("the generator's shape");
+                        black_box(&changes);
+                    }
+                })
+            });
+            group.bench_function(
+                BenchmarkId::new(format!("{name}_slow_road"), format!("L{levels}")),
+                |bench| {
+                    bench.iter(|| {
+                        for frame in &frames {
+                            parser
+                                .parse_any(black_box(frame.as_bytes()), &mut changes)
+                                .expect("the generator's shape");
+                            black_box(&changes);
+                        }
+                    })
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+/// One frame at a time, as recorded.
+fn small_frames(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scanner/frame");
+    let mut parser = binance_parser();
+    let mut changes = Vec::with_capacity(64);
+    for (name, frame) in [
+        (
+            "binance_trade",
+            r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}"#,
+        ),
+        (
+            "binance_book_ticker",
+            r#"{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}}"#,
+        ),
+    ] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                parser
+                    .parse(black_box(frame.as_bytes()), &mut changes)
+                    .expect("a known shape")
+            })
+        });
+    }
+    let mut parser = kraken::Parser::new(["BTC/USD"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
+    let mut prints: Vec<Print> = Vec::with_capacity(64);
+    let frame = r#"{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":64000.1,"qty":0.50000000},{"price":63999.5,"qty":0.00000000}],"asks":[{"price":64000.2,"qty":1.25000000}],"checksum":2114181697,"timestamp":"2026-05-27T14:51:03.120456Z"}]}"#;
+    group.bench_function("kraken_update_3", |bench| {
+        bench.iter(|| {
+            parser
+                .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                .expect("a known shape")
+        })
+    });
+    group.finish();
+}
+
+/// Parse, chain of ids, book, sink: all that a session does for a frame.
+fn binance_session(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scanner/session");
+    for levels in [1, 10, 50, 200] {
+        let messages = depth::updates(levels, 20_000 / levels, 42);
+        let frames: Vec<String> = messages
+            .iter()
+            .map(|message| depth::json(message, Wire::Spot))
+            .collect();
+        group.throughput(Throughput::Elements(frames.len() as u64));
+        group.bench_function(BenchmarkId::new("binance_diff", format!("L{levels}")), |bench| {
+            bench.iter_batched(
+                || session::live(messages[0].first_id - 1),
+                |(mut session, mut sink)| {
+                    let mut out = Outbox::new();
+                    for frame in &frames {
+                        let mut stamps = Stamps::default();
+                        session.on_frame(black_box(frame.as_bytes()), &mut stamps, NoClock, &mut sink, &mut out);
+                    }
+                    assert!(sink.books >= frames.len(), "a frame was not shown");
+                    (session, sink)
+                },
+                criterion::BatchSize::LargeInput,
+            )
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    targets = binance_diff, small_frames, binance_session
+}
+criterion_main!(benches);

@@ -1,0 +1,134 @@
+//! After the first messages a session allocates nothing, neither on a hot shape nor on the slow road.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod venue_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use quantumflow_feeds::capture::{TapKind, capture_tap};
+use quantumflow_feeds::clock::NoClock;
+use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
+use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
+use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
+use venue_support::{BINANCE, KRAKEN_25, frames, recordings};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; the count is a plain cell of this thread that allocates
+// nothing itself.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(Default)]
+struct Count(u64);
+
+impl Sink for Count {
+    fn on_book(&mut self, _: &BookUpdate<'_>, _: &Stamps) {
+        self.0 += 1;
+    }
+
+    fn on_trade(&mut self, _: &Trade<'_>, _: &Stamps) {
+        self.0 += 1;
+    }
+}
+
+/// Runs the frames through a connection twice and returns the allocations of the second time.
+fn second_run(venue: VenueId, symbol: &str, frames: &[(UnixNanos, String)]) -> u64 {
+    let mut session = Session::new(&SessionConfig::new(venue, [symbol])).unwrap();
+    let (mut out, mut sink) = (Outbox::new(), Count::default());
+    let (mut tap, mut drain) = capture_tap(1 << 20, 64);
+    let mut run = || {
+        let before = ALLOCATIONS.with(Cell::get);
+        session.on_open(UnixNanos(1), &mut sink, &mut out);
+        for (time, frame) in frames {
+            let mut stamps = Stamps {
+                receive_time: *time,
+                ..Stamps::default()
+            };
+            tap.record(TapKind::Frame, *time, frame.as_bytes());
+            match frame.starts_with("{\"lastUpdateId\"") {
+                true => {
+                    session.on_snapshot(
+                        SymbolId(0),
+                        Ok(frame.as_bytes()),
+                        &mut stamps,
+                        NoClock,
+                        &mut sink,
+                        &mut out,
+                    );
+                }
+                false => session.on_frame(frame.as_bytes(), &mut stamps, NoClock, &mut sink, &mut out),
+            }
+            session.on_timer(*time, &mut sink, &mut out);
+            out.clear();
+        }
+        session.on_close(&mut sink);
+        ALLOCATIONS.with(Cell::get) - before
+    };
+    run();
+    let allocations = run();
+    assert!(sink.0 > 100);
+    assert!(!drain.is_finished());
+    allocations
+}
+
+#[test]
+fn no_allocation_on_the_hot_shapes() {
+    let Some(binance) = recordings(&BINANCE[..1]) else {
+        return;
+    };
+    assert_eq!(
+        second_run(VenueId::BinanceSpot, "BTCUSDT", &frames(&binance, 10_000)),
+        0
+    );
+    let Some(kraken) = recordings(&KRAKEN_25) else { return };
+    assert_eq!(second_run(VenueId::KrakenV2, "BTC/USD", &frames(&kraken, 3_000)), 0);
+}
+
+#[test]
+fn no_allocation_on_the_slow_road() {
+    let spaced = |mut frames: Vec<(UnixNanos, String)>| {
+        frames
+            .iter_mut()
+            .for_each(|(_, frame)| *frame = frame.replacen('{', "{ ", 1));
+        frames
+    };
+    let Some(binance) = recordings(&BINANCE[..1]) else {
+        return;
+    };
+    let mut frames_of_binance = spaced(frames(&binance, 3_000));
+    for (_, frame) in &mut frames_of_binance {
+        *frame = frame.replace("{ \"lastUpdateId\"", "{\"lastUpdateId\" ");
+    }
+    assert_eq!(second_run(VenueId::BinanceSpot, "BTCUSDT", &frames_of_binance), 0);
+    let Some(kraken) = recordings(&KRAKEN_25) else { return };
+    assert_eq!(
+        second_run(VenueId::KrakenV2, "BTC/USD", &spaced(frames(&kraken, 3_000))),
+        0
+    );
+}

@@ -1,0 +1,76 @@
+//! Whatever a peer sends: no panic, and no shown book that is out of order or crossed.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod venue_support;
+
+use proptest::prelude::*;
+use quantumflow_feeds::{Side, SymbolId};
+use venue_support::{BINANCE, KRAKEN_10, Rig, frames, recordings};
+
+fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
+    let mut bytes = frame.as_bytes().to_vec();
+    for (at, what, byte) in edits {
+        let at = at.index(bytes.len());
+        match what {
+            // Mostly digits: they pass the parsers and reach the books.
+            0 => bytes[at] = b'0' + byte % 10,
+            1 => bytes.truncate(at + 1),
+            2 => bytes.insert(at, b"0123456789\",[]{}:."[usize::from(*byte) % 18]),
+            _ => bytes[at] = byte & 0x7f,
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
+    proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..4, any::<u8>()), 1..4)
+}
+
+fn check(rig: &Rig) {
+    if let Some(book) = rig.session.book(SymbolId(0)) {
+        assert!(!book.is_crossed());
+        assert!(book.levels(Side::Bid).is_sorted_by(|a, b| a.price > b.price));
+        assert!(book.levels(Side::Ask).is_sorted_by(|a, b| a.price < b.price));
+        assert!(
+            [Side::Bid, Side::Ask]
+                .iter()
+                .all(|side| book.levels(*side).all(|level| level.qty.0 > 0))
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sessions_survive_mutants(
+        binance_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
+        kraken_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
+    ) {
+        let (Some(binance), Some(kraken)) = (recordings(&BINANCE[..1]), recordings(&KRAKEN_10)) else { return Ok(()) };
+        let mut rig = Rig::binance(&["BTCUSDT"]);
+        let mut lines = frames(&binance, 120);
+        for (at, edits) in &binance_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            match frame.starts_with("{\"lastUpdateId\"") {
+                true => rig.snapshot(0, Ok(frame)),
+                false => rig.frame(frame),
+            }
+            rig.wait_ms(100);
+            check(&rig);
+        }
+        let mut rig = Rig::kraken(&["BTC/USD"]);
+        let mut lines = frames(&kraken, 120);
+        for (at, edits) in &kraken_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            rig.frame(frame);
+            rig.wait_ms(100);
+            check(&rig);
+        }
+    }
+}
