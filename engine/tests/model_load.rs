@@ -1,7 +1,5 @@
 //! A model speaks only when its contract, its graph and the engine agree; every disagreement is named.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as the tests do")]
-
 mod model_support;
 
 use std::error::Error as _;
