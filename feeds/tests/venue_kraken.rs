@@ -1,5 +1,7 @@
 //! Kraken v2: the recordings' own checksums, and what happens when one fails.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod venue_support;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     /// Where the regions live
-    #[arg(long, default_value = super::REGION_DIR)]
+    #[arg(long, global = true, default_value = super::REGION_DIR)]
     region_dir: PathBuf,
 }
 
