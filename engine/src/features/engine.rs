@@ -35,7 +35,7 @@ pub struct FeatureEngine {
     flow: History<FLOW_COLUMNS, 64>,
     sums: FlowSums,
     mids: History<2, 128>,
-    squared_moves_100: i128,
+    squared_moves_100: Sum,
     mid_average: f64,
     volatility_1s: VarianceRate,
     volatility_30s: VarianceRate,
@@ -63,7 +63,7 @@ impl FeatureEngine {
             flow: History::new(),
             sums: FlowSums::default(),
             mids: History::new(),
-            squared_moves_100: 0,
+            squared_moves_100: Sum::default(),
             mid_average: 0.0,
             volatility_1s: VarianceRate::new(1.0),
             volatility_30s: VarianceRate::new(30.0),
@@ -150,7 +150,7 @@ impl FeatureEngine {
         self.flow.clear();
         self.sums = FlowSums::default();
         self.mids.clear();
-        self.squared_moves_100 = 0;
+        self.squared_moves_100 = Sum::default();
         self.volatility_1s.clear();
         self.volatility_30s.clear();
         self.tape.clear();
@@ -165,7 +165,7 @@ impl FeatureEngine {
 
         let mid2_before = self.mids.ago(0)[MID2];
         let move2 = mid2 - mid2_before;
-        self.squared_moves_100 += square(move2) - square(self.mids.ago(99)[MOVE2]);
+        self.squared_moves_100.0 += square(move2) - square(self.mids.ago(99)[MOVE2]);
         self.mids.push([mid2, move2]);
 
         let dt_s = dt_ns as f64 * 1e-9;
@@ -234,7 +234,7 @@ impl FeatureEngine {
         set(Feature::Volatility30sBps, 1e4 * self.volatility_30s.value().sqrt());
         set(
             Feature::Volatility100Bps,
-            1e4 * (self.squared_moves_100 as f64).sqrt() / mid2,
+            1e4 * self.squared_moves_100.to_f64().sqrt() / mid2,
         );
     }
 }

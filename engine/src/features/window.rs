@@ -51,9 +51,16 @@ impl Sum {
     pub(super) fn to_f64(self) -> f64 {
         match i64::try_from(self.0) {
             Ok(sum) => sum as f64,
-            Err(_) => self.0 as f64,
+            Err(_) => wide_to_f64(self.0),
         }
     }
+}
+
+/// Out of line, or the compiler calls the library's conversion for every sum and picks afterwards.
+#[cold]
+#[inline(never)]
+fn wide_to_f64(sum: i128) -> f64 {
+    sum as f64
 }
 
 #[cfg(test)]
