@@ -237,45 +237,61 @@ impl ShapedScaler {
         const { assert!(N <= BEHIND_BYTES) };
         // One check of the length covers every access below: a number of the expected shape ends within the window.
         // The masks change nothing and let the compiler see that.
-        let padded;
-        let window = match rest.first_chunk::<WINDOW_BYTES>() {
-            Some(window) => window,
-            None => {
-                padded = pad(rest);
-                &padded
-            }
+        let Some(window) = rest.first_chunk::<WINDOW_BYTES>() else {
+            return self.scan_near_end(rest, behind);
         };
         let fraction_at = (self.whole_len & 7) + 1;
         let next = fraction_at + (self.fraction_len & 15);
-        let (whole, fraction) = (load_window(window, 0), load_window(window, fraction_at));
+        match self.expected(load_window(window, 0), load_window(window, fraction_at)) {
+            Some(mantissa) if window[next..next + N] == *behind => Some((mantissa, rest.get(next + N..)?)),
+            _ => self.scan_surprise(rest, behind),
+        }
+    }
+
+    /// The same where a window would reach beyond the frame: most numbers of a message with one level.
+    #[inline]
+    fn scan_near_end<'a, const N: usize>(&mut self, rest: &'a [u8], behind: &[u8; N]) -> Option<(i64, &'a [u8])> {
+        let fraction_at = self.whole_len + 1;
+        let next = fraction_at + self.fraction_len;
+        if let (Some(whole), Some(fraction)) = (load(rest, 0), load(rest, fraction_at))
+            && let Some(mantissa) = self.expected(whole, fraction)
+            && let Some(rest) = rest.get(next..).and_then(|rest| rest.strip_prefix(behind))
+        {
+            return Some((mantissa, rest));
+        }
+        self.scan_surprise(rest, behind)
+    }
+
+    /// The mantissa of a number whose words before and behind the point are these, if it has the expected shape.
+    #[inline(always)]
+    fn expected(&self, whole: u64, fraction: u64) -> Option<i64> {
         // Everything that is not as expected leaves a bit.
         let surprise = (may_not_be_digits(whole) & self.whole_marks)
             | ((whole ^ self.point) & self.point_byte)
             | (may_not_be_digits(fraction) & self.fraction_marks)
             | (fraction & self.finer_bytes);
-        if surprise == 0 && whole as u8 >= self.first_least && window[next..next + N] == *behind {
-            let whole = (whole & self.whole_bytes).wrapping_mul(self.whole_place);
-            let fraction = (fraction & self.fraction_bytes).wrapping_mul(self.fraction_place);
-            let mantissa = match self.is_joined {
-                true => eight_digits(whole | fraction),
-                false => eight_digits(whole) * self.scaler.one + eight_digits(fraction),
-            };
-            return Some((mantissa as i64, rest.get(next + N..)?));
+        if surprise != 0 || (whole as u8) < self.first_least {
+            return None;
         }
-        let (mantissa, rest) = self.scan_surprise(rest)?;
-        Some((mantissa, rest.strip_prefix(behind)?))
+        let whole = (whole & self.whole_bytes).wrapping_mul(self.whole_place);
+        let fraction = (fraction & self.fraction_bytes).wrapping_mul(self.fraction_place);
+        let mantissa = match self.is_joined {
+            true => eight_digits(whole | fraction),
+            false => eight_digits(whole) * self.scaler.one + eight_digits(fraction),
+        };
+        Some(mantissa as i64)
     }
 
     /// A number of another shape, which is expected from here on.
     #[inline(never)]
-    fn scan_surprise<'a>(&mut self, rest: &'a [u8]) -> Option<(i64, &'a [u8])> {
+    fn scan_surprise<'a>(&mut self, rest: &'a [u8], behind: &[u8]) -> Option<(i64, &'a [u8])> {
         let (mantissa, len) = self.scaler.scan(rest).ok()?;
         let whole_len = digit_run(load(rest, 0).unwrap_or(0));
         let fraction_len = len.wrapping_sub(whole_len + 1);
         if (1..=7).contains(&whole_len) && (1..=8).contains(&fraction_len) {
             self.expect(whole_len, fraction_len);
         }
-        Some((mantissa, rest.get(len..)?))
+        Some((mantissa, rest.get(len..)?.strip_prefix(behind)?))
     }
 
     /// Prepares for `whole_len` (1 to 7) digits before the point and `fraction_len` (1 to 8) behind it.
@@ -444,16 +460,6 @@ fn load_window(window: &[u8; WINDOW_BYTES], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&window[at..at + 8]);
     u64::from_le_bytes(word) ^ 0x3030_3030_3030_3030
-}
-
-/// The end of a frame, with zeros behind it, which are part of no number.
-#[cold]
-#[inline(never)]
-fn pad(rest: &[u8]) -> [u8; WINDOW_BYTES] {
-    let mut padded = [0; WINDOW_BYTES];
-    let len = rest.len().min(WINDOW_BYTES);
-    padded[..len].copy_from_slice(&rest[..len]);
-    padded
 }
 
 /// How many of the low bytes of `word` are digit values, up to the first that is not.
