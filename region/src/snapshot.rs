@@ -30,13 +30,18 @@ impl Snapshot {
 
     /// The first series of a metric with these label values; labels that are not named may have any.
     pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Series> {
-        let fits = |series: &&Series| {
-            &*series.meta.name == name
-                && labels
-                    .iter()
-                    .all(|(label, value)| series.meta.label(label) == Some(*value))
-        };
-        self.series.iter().find(fits)
+        self.series.iter().find(|series| series.is_of(name, labels))
+    }
+
+    /// The raw values of all series of a metric with these label values together; zero where there are none, or only
+    /// distributions.
+    pub fn total(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let of = |series: &&Series| series.is_of(name, labels);
+        self.series
+            .iter()
+            .filter(of)
+            .filter_map(|series| series.value.as_f64())
+            .sum()
     }
 
     /// The histogram of a metric with these label values.
@@ -64,6 +69,14 @@ pub struct Series {
     pub value: Value,
     /// Every thread that fed it has retired it: a gauge should not be shown any more.
     pub retired: bool,
+}
+
+impl Series {
+    /// Whether it is of this metric and has these label values; labels that are not named may have any.
+    fn is_of(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        let has = |(label, value): &(&str, &str)| self.meta.label(label) == Some(*value);
+        &*self.meta.name == name && labels.iter().all(has)
+    }
 }
 
 /// What a series stood at, raw: [`SeriesMeta::to_base`] leads to the base unit.

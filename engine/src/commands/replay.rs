@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use quantumflow_feeds::VenueId;
-use quantumflow_region::{Snapshot, catalogue};
+use quantumflow_region::catalogue;
 use serde_json::json;
 
 use super::sim::{Speed, parse_speed};
@@ -57,10 +57,7 @@ pub(super) struct SessionArgs {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let source = match args.model.strip_prefix("builtin:") {
-        Some(name) => ModelSource::Builtin(name.to_owned()),
-        None => ModelSource::File(PathBuf::from(&args.model)),
-    };
+    let source = ModelSource::from(args.model.as_str());
     let model = model::load_source(&source).map_err(Failure::input)?;
     let plan = ReplayPlan {
         paths: args.capture.clone(),
@@ -87,14 +84,13 @@ pub(super) fn run(args: &Args) -> Outcome {
     let seconds = started.elapsed().as_secs_f64();
     lines.finish()?;
 
-    let total = |metric: &quantumflow_region::Metric| total(&replayed.counted, metric, &[]);
-    let classes = catalogue::CLASSES.map(|class| {
-        self::total(
-            &replayed.counted,
-            &catalogue::PREDICTIONS,
-            &[("prediction_class", class)],
-        )
-    });
+    let total = |metric: &quantumflow_region::Metric| replayed.counted.total(metric.name, &[]) as u64;
+    let of_class = |class| {
+        replayed
+            .counted
+            .total(catalogue::PREDICTIONS.name, &[("prediction_class", class)]) as u64
+    };
+    let classes = catalogue::CLASSES.map(of_class);
     let mut out = std::io::stdout().lock();
     if args.json {
         let [down, flat, up] = classes;
@@ -138,20 +134,6 @@ pub(super) fn run(args: &Args) -> Outcome {
     )?;
     let [down, flat, up] = classes;
     Ok(writeln!(out, "predictions  down {down}, flat {flat}, up {up}")?)
-}
-
-/// The sum over all series of a metric that have these labels.
-fn total(counted: &Snapshot, metric: &quantumflow_region::Metric, labels: &[(&str, &str)]) -> u64 {
-    let fits = |series: &&quantumflow_region::Series| {
-        labels
-            .iter()
-            .all(|(name, value)| series.meta.label(name) == Some(*value))
-    };
-    counted
-        .family(metric.name)
-        .filter(fits)
-        .filter_map(|series| series.value.as_f64())
-        .sum::<f64>() as u64
 }
 
 /// Predictions as JSON lines. An error is kept until the end: an output cannot fail.

@@ -112,26 +112,12 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn total(&self, snapshot: &Snapshot, name: &str, labels: &[(&str, &str)]) -> u64 {
-        let fits = |series: &&quantumflow_region::Series| {
-            labels
-                .iter()
-                .all(|(label, value)| series.meta.label(label) == Some(*value))
-        };
-        snapshot
-            .family(name)
-            .filter(fits)
-            .filter_map(|series| series.value.as_f64())
-            .map(|value| value as u64)
-            .sum()
-    }
-
     fn now(&self, metric: &quantumflow_region::Metric, labels: &[(&str, &str)]) -> u64 {
-        self.total(self.latest, metric.name, labels)
+        self.latest.total(metric.name, labels) as u64
     }
 
     fn rate(&self, metric: &quantumflow_region::Metric, labels: &[(&str, &str)]) -> f64 {
-        let before = self.total(self.earlier, metric.name, labels);
+        let before = self.earlier.total(metric.name, labels) as u64;
         self.now(metric, labels).saturating_sub(before) as f64 / self.seconds
     }
 

@@ -56,6 +56,16 @@ pub enum ModelSource {
     File(PathBuf),
 }
 
+impl From<&str> for ModelSource {
+    /// As a person writes it: a path, or `builtin:` and a name.
+    fn from(text: &str) -> Self {
+        match text.strip_prefix("builtin:") {
+            Some(name) => Self::Builtin(name.to_owned()),
+            None => Self::File(PathBuf::from(text)),
+        }
+    }
+}
+
 /// The shared files.
 #[derive(Clone, Debug)]
 pub struct RegionConfig {
@@ -156,13 +166,10 @@ pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
     if !(0.0..=1.0).contains(&threshold) {
         return Err(value("model.signal_threshold", threshold, "a probability, 0 to 1"));
     }
-    let source = match file.model.path.strip_prefix("builtin:") {
-        Some(name) => ModelSource::Builtin(name.to_owned()),
-        None if file.model.path.is_empty() => {
-            return Err(value("model.path", "", "name an ONNX file, or builtin:mlp_v1"));
-        }
-        None => ModelSource::File(PathBuf::from(&file.model.path)),
-    };
+    if file.model.path.is_empty() {
+        return Err(value("model.path", "", "name an ONNX file, or builtin:mlp_v1"));
+    }
+    let source = ModelSource::from(file.model.path.as_str());
     let region = file.region;
     if !(65_536..=1 << 30).contains(&region.bytes) {
         return Err(value("region.bytes", region.bytes, "between 65536 and 1073741824"));

@@ -133,16 +133,7 @@ impl Rig {
 
 /// The sum of a metric over the series with these labels.
 pub(crate) fn total(snapshot: &Snapshot, metric: &Metric, labels: &[(&str, &str)]) -> f64 {
-    let fits = |series: &&quantumflow_region::Series| {
-        labels
-            .iter()
-            .all(|(name, value)| series.meta.label(name) == Some(*value))
-    };
-    snapshot
-        .family(metric.name)
-        .filter(fits)
-        .filter_map(|series| series.value.as_f64())
-        .sum()
+    snapshot.total(metric.name, labels)
 }
 
 /// Every series that is not zero, for the message of a failed expectation.
