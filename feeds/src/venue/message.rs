@@ -1,6 +1,6 @@
 //! What one frame said, as plain values: the same for the scanner of a hot shape and for the slow road.
 
-use crate::decimal::{Decimals, Scaler, ShapedScaler};
+use crate::decimal::{Decimals, Scaler};
 use crate::event::FrameFault;
 use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
 
@@ -19,29 +19,6 @@ impl Scalers {
         match (Scaler::new(scale.price), Scaler::new(scale.qty)) {
             (Some(price), Some(qty)) => Some(Self { price, qty }),
             _ => None,
-        }
-    }
-}
-
-/// [`Scalers`] that remember the shape of the last level.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ShapedScalers {
-    pub(crate) price: ShapedScaler,
-    pub(crate) qty: ShapedScaler,
-}
-
-impl ShapedScalers {
-    pub(crate) fn new(scalers: Scalers) -> Self {
-        Self {
-            price: ShapedScaler::new(scalers.price),
-            qty: ShapedScaler::new(scalers.qty),
-        }
-    }
-
-    pub(crate) fn plain(&self) -> Scalers {
-        Scalers {
-            price: self.price.scaler(),
-            qty: self.qty.scaler(),
         }
     }
 }

@@ -16,10 +16,10 @@
 mod backlog;
 pub mod binance;
 mod budget;
-
 mod config;
 mod json;
 pub mod kraken;
+mod levels;
 pub mod message;
 mod outbox;
 mod symbols;

@@ -4,7 +4,8 @@ use crate::decimal::{self, Decimals};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
 use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers, ShapedScalers};
+use crate::venue::levels::LevelScalers;
+use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers};
 use crate::venue::symbols::SymbolTable;
 
 use super::scan;
@@ -56,7 +57,7 @@ pub struct Ticker {
 pub struct Parser {
     upper: SymbolTable,
     lower: SymbolTable,
-    scalers: Vec<ShapedScalers>,
+    scalers: Vec<LevelScalers>,
     likely: SymbolId,
     json: JsonReader,
 }
@@ -76,7 +77,7 @@ impl Parser {
     /// A parser of these symbols, spelled as in payloads (`BTCUSDT`); their scales are zero decimals until they are set.
     pub fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
         let lower: Vec<String> = symbols.clone().map(str::to_ascii_lowercase).collect();
-        let zero = ShapedScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
+        let zero = LevelScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
         Self {
             upper: SymbolTable::new(symbols),
             scalers: vec![zero; lower.len()],
@@ -90,7 +91,7 @@ impl Parser {
     pub fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
         match (self.scalers.get_mut(symbol.index()), Scalers::new(scale)) {
             (Some(slot), Some(scalers)) => {
-                *slot = ShapedScalers::new(scalers);
+                *slot = LevelScalers::new(scalers);
                 true
             }
             _ => false,
@@ -195,7 +196,7 @@ impl Parser {
     /// levels at that scale into `levels`, bids first, best first.
     pub(super) fn snapshot(&mut self, body: &[u8], levels: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
         levels.clear();
-        if let Some(last_update_id) = scan::snapshot(body, &mut ShapedScalers::new(WIRE_SCALERS), levels) {
+        if let Some(last_update_id) = scan::snapshot(body, &mut LevelScalers::new(WIRE_SCALERS), levels) {
             return Ok((last_update_id, trim(levels)));
         }
         levels.clear();

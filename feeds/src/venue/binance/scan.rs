@@ -7,7 +7,8 @@
 use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
-use crate::venue::message::{Print, ShapedScalers, literal};
+use crate::venue::levels::{self, LevelScalers, LevelText};
+use crate::venue::message::{Print, literal};
 use crate::venue::symbols::SymbolTable;
 
 use super::parse::{Diff, Message, Ticker};
@@ -126,7 +127,7 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
 pub(super) fn body(
     frame: &[u8],
     head: &Head,
-    scalers: &mut ShapedScalers,
+    scalers: &mut LevelScalers,
     changes: &mut Vec<LevelChange>,
 ) -> Option<Message> {
     let symbol = head.symbol;
@@ -135,8 +136,8 @@ pub(super) fn body(
             let (first_id, at) = number(frame, head.at)?;
             let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
             let rest = frame.get(at..)?.strip_prefix(b",\"b\":[")?;
-            let rest = levels(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
-            let rest = levels(rest, Side::Ask, scalers, changes)?;
+            let rest = levels::read::<Levels>(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
+            let rest = levels::read::<Levels>(rest, Side::Ask, scalers, changes)?;
             let exchange_time = UnixNanos::from_millis(event_time_ms)?;
             (
                 Message::Diff(Diff {
@@ -192,38 +193,22 @@ pub(super) fn body(
 }
 
 /// The body of a REST snapshot: `{"lastUpdateId":N,"bids":[…],"asks":[…]}`.
-pub(super) fn snapshot(body: &[u8], scalers: &mut ShapedScalers, levels_out: &mut Vec<LevelChange>) -> Option<u64> {
+pub(super) fn snapshot(body: &[u8], scalers: &mut LevelScalers, levels_out: &mut Vec<LevelChange>) -> Option<u64> {
     let (last_update_id, at) = number(body, literal(body, 0, b"{\"lastUpdateId\":")?)?;
     let rest = body.get(at..)?.strip_prefix(b",\"bids\":[")?;
-    let rest = levels(rest, Side::Bid, scalers, levels_out)?.strip_prefix(b",\"asks\":[")?;
-    (levels(rest, Side::Ask, scalers, levels_out)? == b"}").then_some(last_update_id)
+    let rest = levels::read::<Levels>(rest, Side::Bid, scalers, levels_out)?.strip_prefix(b",\"asks\":[")?;
+    (levels::read::<Levels>(rest, Side::Ask, scalers, levels_out)? == b"}").then_some(last_update_id)
 }
 
-/// Reads `["price","qty"],…` from behind the opening bracket and returns what is left behind the closing one.
-#[inline(always)]
-fn levels<'a>(
-    rest: &'a [u8],
-    side: Side,
-    scalers: &mut ShapedScalers,
-    changes: &mut Vec<LevelChange>,
-) -> Option<&'a [u8]> {
-    if let Some(rest) = rest.strip_prefix(b"]") {
-        return Some(rest);
-    }
-    let mut rest = rest.strip_prefix(b"[\"")?;
-    loop {
-        let (price, behind_price) = scalers.price.scan(rest, b"\",\"")?;
-        let (qty, behind_qty) = scalers.qty.scan(behind_price, b"\"]")?;
-        changes.push(LevelChange {
-            side,
-            price: Price(price),
-            qty: Qty(qty),
-        });
-        match behind_qty.strip_prefix(b",[\"") {
-            Some(level) => rest = level,
-            None => return behind_qty.strip_prefix(b"]"),
-        }
-    }
+/// `["price","qty"],…`
+struct Levels;
+
+impl LevelText for Levels {
+    const OPEN: &'static [u8] = b"[\"";
+    const BETWEEN: &'static [u8] = b"\",\"";
+    const CLOSE: &'static [u8] = b"\"]";
+    const NEXT: &'static [u8] = b"\"],[\"";
+    const LAST: &'static [u8] = b"\"]]";
 }
 
 #[inline(always)]

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::scan;
 use super::*;
 use crate::capture::{CaptureReader, Record};
-use crate::venue::message::{Scalers, ShapedScalers};
+use crate::venue::levels::LevelScalers;
+use crate::venue::message::Scalers;
 use crate::venue::symbols::SymbolTable;
 
 struct Roads {
@@ -49,7 +50,7 @@ fn is_hot(frame: &[u8], scale: Scale) -> bool {
     let Some(head) = scan::head(frame, &upper, &lower, SymbolId(0)) else {
         return false;
     };
-    let mut scalers = ShapedScalers::new(Scalers::new(scale).unwrap());
+    let mut scalers = LevelScalers::new(Scalers::new(scale).unwrap());
     scan::body(frame, &head, &mut scalers, &mut Vec::new()).is_some()
 }
 

@@ -4,7 +4,8 @@ use crate::decimal::{self, Decimals};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
 use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers, ShapedScalers};
+use crate::venue::levels::LevelScalers;
+use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
 
@@ -57,7 +58,7 @@ pub struct Answer {
 /// Reads frames of one connection. Keeps every buffer: after the first messages it allocates nothing.
 pub struct Parser {
     symbols: SymbolTable,
-    scalers: Vec<ShapedScalers>,
+    scalers: Vec<LevelScalers>,
     likely: SymbolId,
     json: JsonReader,
 }
@@ -78,7 +79,7 @@ impl Parser {
     /// set.
     pub fn new<'a>(symbols: impl Iterator<Item = &'a str>) -> Self {
         let symbols = SymbolTable::new(symbols);
-        let zero = ShapedScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
+        let zero = LevelScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
         Self {
             scalers: vec![zero; symbols.iter().count()],
             symbols,
@@ -91,7 +92,7 @@ impl Parser {
     pub fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
         match (self.scalers.get_mut(symbol.index()), Scalers::new(scale)) {
             (Some(slot), Some(scalers)) => {
-                *slot = ShapedScalers::new(scalers);
+                *slot = LevelScalers::new(scalers);
                 true
             }
             _ => false,
@@ -369,7 +370,7 @@ fn read_levels(
     Ok(())
 }
 
-fn read_trade(item: Json<'_, '_>, symbols: &SymbolTable, scalers: &[ShapedScalers]) -> Result<Print, ParseError> {
+fn read_trade(item: Json<'_, '_>, symbols: &SymbolTable, scalers: &[LevelScalers]) -> Result<Print, ParseError> {
     let [symbol, side, price, qty, trade_id, timestamp] = item
         .get(["symbol", "side", "price", "qty", "trade_id", "timestamp"])
         .ok_or(ParseError::Malformed)?;

@@ -6,7 +6,8 @@
 use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId};
-use crate::venue::message::{Print, ShapedScalers, literal};
+use crate::venue::levels::{self, LevelScalers, LevelText};
+use crate::venue::message::{Print, literal};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
 
@@ -69,7 +70,7 @@ pub(super) fn body(
     frame: &[u8],
     head: &Head,
     symbols: &SymbolTable,
-    scalers: &mut [ShapedScalers],
+    scalers: &mut [LevelScalers],
     changes: &mut Vec<LevelChange>,
     prints: &mut Vec<Print>,
 ) -> Option<Message> {
@@ -77,8 +78,8 @@ pub(super) fn body(
         Kind::Snapshot | Kind::Update => {
             let own = &mut scalers[head.symbol.index()];
             let rest = frame.get(head.at..)?.strip_prefix(b",\"bids\":[")?;
-            let rest = levels(rest, Side::Bid, own, changes)?.strip_prefix(b",\"asks\":[")?;
-            let rest = levels(rest, Side::Ask, own, changes)?.strip_prefix(b",\"checksum\":")?;
+            let rest = levels::read::<Levels>(rest, Side::Bid, own, changes)?.strip_prefix(b",\"asks\":[")?;
+            let rest = levels::read::<Levels>(rest, Side::Ask, own, changes)?.strip_prefix(b",\"checksum\":")?;
             let (checksum, len) = scan_u64(rest)?;
             let rest = rest.get(len..)?.strip_prefix(b",\"timestamp\":\"")?;
             let (exchange_time, len) = scan_rfc3339(rest)?;
@@ -107,31 +108,15 @@ pub(super) fn body(
     }
 }
 
-/// Reads `{"price":P,"qty":Q},…` from behind the opening bracket and returns what is left behind the closing one.
-#[inline(always)]
-fn levels<'a>(
-    rest: &'a [u8],
-    side: Side,
-    scalers: &mut ShapedScalers,
-    changes: &mut Vec<LevelChange>,
-) -> Option<&'a [u8]> {
-    if let Some(rest) = rest.strip_prefix(b"]") {
-        return Some(rest);
-    }
-    let mut rest = rest.strip_prefix(b"{\"price\":")?;
-    loop {
-        let (price, behind_price) = scalers.price.scan(rest, b",\"qty\":")?;
-        let (qty, behind_qty) = scalers.qty.scan(behind_price, b"}")?;
-        changes.push(LevelChange {
-            side,
-            price: Price(price),
-            qty: Qty(qty),
-        });
-        match behind_qty.strip_prefix(b",{\"price\":") {
-            Some(level) => rest = level,
-            None => return behind_qty.strip_prefix(b"]"),
-        }
-    }
+/// `{"price":P,"qty":Q},…`
+struct Levels;
+
+impl LevelText for Levels {
+    const OPEN: &'static [u8] = b"{\"price\":";
+    const BETWEEN: &'static [u8] = b",\"qty\":";
+    const CLOSE: &'static [u8] = b"}";
+    const NEXT: &'static [u8] = b"},{\"price\":";
+    const LAST: &'static [u8] = b"}]";
 }
 
 /// Reads one trade from behind its symbol to behind its closing brace.
@@ -140,7 +125,7 @@ fn trade(
     frame: &[u8],
     at: usize,
     symbol: SymbolId,
-    scalers: &mut ShapedScalers,
+    scalers: &mut LevelScalers,
     prints: &mut Vec<Print>,
 ) -> Option<usize> {
     let at = literal(frame, at, b",\"side\":\"")?;

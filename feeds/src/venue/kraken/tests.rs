@@ -8,7 +8,8 @@ use super::scan;
 use super::*;
 use crate::capture::{CaptureReader, Record};
 use crate::types::{Price, Qty};
-use crate::venue::message::{Scalers, ShapedScalers};
+use crate::venue::levels::LevelScalers;
+use crate::venue::message::Scalers;
 use crate::venue::symbols::SymbolTable;
 
 const SCALE: Scale = Scale { price: 1, qty: 8 };
@@ -62,7 +63,7 @@ fn is_hot(frame: &[u8], scale: Scale) -> bool {
     let Some(head) = scan::head(frame, &symbols, SymbolId(0)) else {
         return false;
     };
-    let mut scalers = [ShapedScalers::new(Scalers::new(scale).unwrap()); 2];
+    let mut scalers = [0; 2].map(|_| LevelScalers::new(Scalers::new(scale).unwrap()));
     scan::body(frame, &head, &symbols, &mut scalers, &mut Vec::new(), &mut Vec::new()).is_some()
 }
 
