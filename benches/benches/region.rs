@@ -35,6 +35,15 @@ fn cells(criterion: &mut Criterion) {
             histogram.record(black_box(latencies[next]));
         })
     });
+    // On private memory, without begin and end: what the same record costs where nobody reads along.
+    let mut private = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1 << 36, 2).expect("bounds of two digits");
+    group.bench_function("histogram_record_hdrhistogram_crate", |bench| {
+        let mut next = 0;
+        bench.iter(|| {
+            next = (next + 1) & 1023;
+            private.record(black_box(latencies[next])).expect("within the bounds");
+        })
+    });
     group.bench_function("loop_begin_end", |bench| {
         bench.iter(|| {
             writer.loop_begin();
