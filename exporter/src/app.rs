@@ -7,7 +7,7 @@ use prometheus::Registry;
 
 use crate::engine::{EngineCollector, REVISION, VERSION};
 use crate::exposition;
-use crate::http::{Handler, Request, Response};
+use crate::http::{Answer, Handler, Request, Response};
 use crate::process::ProcessCollector;
 use crate::source::{Source, View};
 
@@ -136,14 +136,14 @@ impl App {
 }
 
 impl Handler for App {
-    fn answer(&self, request: &Request) -> Response {
-        match request.path.as_str() {
+    fn answer(&self, request: &Request) -> Answer {
+        Answer::Whole(match request.path.as_str() {
             path if path == self.telemetry_path => self.metrics(),
             "/-/healthy" | "/healthz" | "/livez" => Response::text(200, "healthy\n"),
             "/-/ready" | "/readyz" => self.ready(),
             "/" => self.landing(),
             _ => Response::text(404, format!("not found: metrics are at {}\n", self.telemetry_path)),
-        }
+        })
     }
 }
 
@@ -195,10 +195,15 @@ mod tests {
     use super::*;
 
     fn get(app: &App, path: &str) -> (u16, String) {
-        let response = app.answer(&Request {
+        let request = Request {
             path: path.into(),
+            query: String::new(),
+            headers: Vec::new(),
             head_only: false,
-        });
+        };
+        let Answer::Whole(response) = app.answer(&request) else {
+            panic!("{path} is a stream")
+        };
         (response.status, String::from_utf8(response.body).unwrap())
     }
 

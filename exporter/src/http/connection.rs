@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::head::{self, HEAD_BYTES_MAX, Parsed};
-use super::{Handler, Response};
+use super::{Answer, Handler, Response, Stream};
 
 /// A byte stream whose waits can be bounded.
 pub trait Transport: Read + Write {
@@ -73,7 +73,15 @@ pub fn serve<T: Transport>(stream: &mut T, handler: &dyn Handler, patience: &Pat
                 keep_alive,
             } => {
                 input.consume(len);
-                let response = handler.answer(&request);
+                let response = match handler.answer(&request) {
+                    Answer::Whole(response) => response,
+                    Answer::Stream(response, source) => {
+                        let source = Some(source).filter(|_| !request.head_only);
+                        follow(stream, &response, source, patience);
+                        activity.end();
+                        return;
+                    }
+                };
                 let bytes = response.to_bytes(request.head_only, keep_alive, SystemTime::now());
                 if send(stream, &bytes, patience.answer).is_err() || !activity.end() || !keep_alive {
                     return;
@@ -81,6 +89,18 @@ pub fn serve<T: Transport>(stream: &mut T, handler: &dyn Handler, patience: &Pat
             }
         }
     }
+}
+
+/// Sends a stream's head and then what it yields, until it ends or the client has gone or does not read.
+fn follow<T: Transport>(stream: &mut T, response: &Response, mut source: Option<Box<dyn Stream>>, patience: &Patience) {
+    let mut bytes = Some(response.to_stream_head(SystemTime::now()));
+    while let Some(part) = bytes {
+        if send(stream, &part, patience.answer).is_err() {
+            return;
+        }
+        bytes = source.as_mut().and_then(|source| source.next());
+    }
+    let _ = stream.finish_writing();
 }
 
 /// Sends a refusal to a client that got no thread of its own.

@@ -61,6 +61,8 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     };
     let request = Request {
         path: path.to_owned(),
+        query: query_of(head.path.unwrap_or_default()).to_owned(),
+        headers: text_lines(head.headers),
         head_only: method == "HEAD",
     };
     let keep_alive = !lines.close && (version_1_1 || lines.keep_alive);
@@ -118,6 +120,21 @@ impl Lines {
         lines.body |= length.is_some_and(|bytes| bytes > 0);
         Ok(lines)
     }
+}
+
+/// Lines whose values are text; the others are nobody's here.
+fn text_lines(headers: &[httparse::Header<'_>]) -> Vec<(String, String)> {
+    let line = |header: &httparse::Header<'_>| {
+        let value = str::from_utf8(header.value).ok()?;
+        Some((header.name.to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    headers.iter().filter_map(line).collect()
+}
+
+/// What follows the first question mark of a request target, without a fragment, which no client should send.
+fn query_of(target: &str) -> &str {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    query.split_once('#').map_or(query, |(query, _)| query)
 }
 
 /// The path of a request target in origin form (`/metrics?a=b`) or absolute form (`http://host/metrics`).

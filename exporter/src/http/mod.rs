@@ -21,20 +21,53 @@ use std::time::SystemTime;
 pub struct Request {
     /// The path without its query, as it was sent (no percent-decoding).
     pub path: String,
+    /// What follows the path's question mark, as it was sent; empty where there is none.
+    pub query: String,
+    /// The header lines with values that are text, names in lower case, in their order.
+    pub headers: Vec<(String, String)>,
     /// HEAD: the answer's head alone will be sent.
     pub head_only: bool,
+}
+
+impl Request {
+    /// The value of the first header of this name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.iter();
+        lines.find(|line| line.0 == name).map(|line| line.1.as_str())
+    }
 }
 
 /// Answers requests. Called from many threads.
 pub trait Handler: Send + Sync {
     /// The answer to `request`.
-    fn answer(&self, request: &Request) -> Response;
+    fn answer(&self, request: &Request) -> Answer;
 }
 
 impl<F: Fn(&Request) -> Response + Send + Sync> Handler for F {
-    fn answer(&self, request: &Request) -> Response {
-        self(request)
+    fn answer(&self, request: &Request) -> Answer {
+        Answer::Whole(self(request))
     }
+}
+
+/// What a client gets.
+pub enum Answer {
+    /// A document.
+    Whole(Response),
+    /// A head (its body is not sent), and then what the stream yields until it ends or the client leaves.
+    Stream(Response, Box<dyn Stream>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Whole(response)
+    }
+}
+
+/// Bytes that come by and by, such as server-sent events.
+pub trait Stream: Send {
+    /// The next bytes. Waits for them, for a second or two at most: a comment line keeps a silent stream alive and finds
+    /// out whether the client is still there. `None` ends the answer.
+    fn next(&mut self) -> Option<Vec<u8>>;
 }
 
 /// A whole answer, in memory.
@@ -72,16 +105,29 @@ impl Response {
 
     /// Head and body in one buffer, so that one write sends both.
     pub fn to_bytes(&self, head_only: bool, keep_alive: bool, now: SystemTime) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(512 + self.body.len());
+        let mut bytes = self.head(Some(self.body.len()), keep_alive, now);
+        if !head_only {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+
+    /// The head of an answer that ends where the connection does.
+    pub fn to_stream_head(&self, now: SystemTime) -> Vec<u8> {
+        self.head(None, false, now)
+    }
+
+    fn head(&self, body_len: Option<usize>, keep_alive: bool, now: SystemTime) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512 + body_len.unwrap_or(0));
         let connection = if keep_alive { "keep-alive" } else { "close" };
+        let length = body_len.map_or(String::new(), |len| format!("Content-Length: {len}\r\n"));
         write!(
             bytes,
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{length}Cache-Control: no-store\r\n\
              X-Content-Type-Options: nosniff\r\nDate: {}\r\nConnection: {connection}\r\n",
             self.status,
             reason(self.status),
             self.content_type,
-            self.body.len(),
             httpdate::fmt_http_date(now),
         )
         .expect("writing to a Vec cannot fail");
@@ -89,9 +135,6 @@ impl Response {
             write!(bytes, "{name}: {value}\r\n").expect("writing to a Vec cannot fail");
         }
         bytes.extend_from_slice(b"\r\n");
-        if !head_only {
-            bytes.extend_from_slice(&self.body);
-        }
         bytes
     }
 }
