@@ -46,8 +46,6 @@ enum Command {
     /// Write what a venue sends to capture files, without features or a model
     Record(record::Args),
     /// Run a capture through the same code as a live session and print what came out
-    /// Write the features that the engine computes on a capture as CSV, for training
-    /// Run a capture through the same code as a live session and print what came out
     Replay(replay::Args),
     /// Write the features that the engine computes on a capture as CSV, for training
     Features(features::Args),

@@ -59,9 +59,10 @@ impl SymbolTable {
     }
 }
 
-/// The spelling padded with zeros, which no spelling contains.
+/// The spelling padded with zeros. One that ends with a zero of its own, which a peer may well send, has no key: it would
+/// be that of a shorter one.
 fn key(spelling: &[u8]) -> Option<Key> {
-    if spelling.is_empty() || spelling.len() > SYMBOL_BYTES_MAX {
+    if spelling.last().is_none_or(|&last| last == 0) || spelling.len() > SYMBOL_BYTES_MAX {
         return None;
     }
     let mut padded = [0; SYMBOL_BYTES_MAX];
@@ -98,6 +99,7 @@ mod tests {
             "BTC",
             "BTCUSDTX",
             "btcusdt",
+            "BTCUSDT\0",
             "A-SPELLING-LONGER-THAN-ANY-VENUE-USES",
         ] {
             assert_eq!(table.find(unknown.as_bytes()), None, "{unknown}");
