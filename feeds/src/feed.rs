@@ -286,14 +286,14 @@ impl Feed {
     }
 
     /// Sends what the session wants sent and what the protocol itself has queued, and passes on what it wants fetched.
-    /// To be called after each of the other calls.
+    /// To be called after each of the other calls. The time is asked for only where there is something to send.
     ///
     /// # Errors
     /// The connection is over, or the session wants a new one.
     #[inline]
     pub fn settle(
         &mut self,
-        now: UnixNanos,
+        now: impl FnOnce() -> UnixNanos,
         tap: &mut impl Tap,
         order: impl FnMut(SnapshotRequest),
     ) -> Result<(), Lost> {
@@ -306,7 +306,7 @@ impl Feed {
             }
             return Ok(());
         }
-        self.empty_outbox(now, tap, order)
+        self.empty_outbox(now(), tap, order)
     }
 
     #[cold]

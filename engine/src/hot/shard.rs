@@ -154,7 +154,8 @@ impl<O: Output, T: Tap> Shard<O, T> {
     /// Sends and orders what the session wants.
     #[inline]
     fn settle(&mut self, index: usize) {
-        let now = self.sink.time.at(self.clock.ticks());
+        let (time, clock) = (self.sink.time, self.clock);
+        let now = || time.at(clock.ticks());
         let slot = &mut self.feeds[index];
         let mailbox = self.sink.mailbox();
         let order = |request: SnapshotRequest| {
