@@ -70,10 +70,10 @@ pub enum ReadError {
 
 /// A region being read.
 pub struct RegionReader {
-    mapped: MappedFile,
+    pub(crate) mapped: MappedFile,
     info: RegionInfo,
-    sections: Sections,
-    live: Block,
+    pub(crate) sections: Sections,
+    pub(crate) live: Block,
     index: Index,
 }
 
@@ -195,14 +195,6 @@ impl RegionReader {
         let Sections {
             desc, strings, labels, ..
         } = &self.sections;
-        let bounded = |what, used: u64, room: usize| match usize::try_from(used) {
-            Ok(used) if used <= room => Ok(used),
-            _ => Err(FormatError::Count {
-                what,
-                from: room as u64,
-                to: used,
-            }),
-        };
         let committed = bounded("desc_committed", committed, desc.count)?;
         if committed < known {
             return Err(FormatError::Count {
@@ -243,7 +235,12 @@ impl RegionReader {
         Ok(())
     }
 
-    fn copy(&self, span: &Span, bytes: usize) -> Vec<u8> {
+    /// The first `words` words of an entry of a table.
+    pub(crate) fn block(&self, table: &Span, index: usize, words: usize) -> Option<Block> {
+        self.mapped.memory.block(table.off + index * table.stride, words)
+    }
+
+    pub(crate) fn copy(&self, span: &Span, bytes: usize) -> Vec<u8> {
         let words = bytes.div_ceil(8);
         let block = self
             .mapped
@@ -256,10 +253,7 @@ impl RegionReader {
     fn writers(&self) -> Vec<WriterStatus> {
         let writer = &self.sections.writer;
         let blocks = (0..writer.count).map_while(|index| {
-            let block = self
-                .mapped
-                .memory
-                .block(writer.off + index * writer.stride, writer_block::CELLS)?;
+            let block = self.block(writer, index, writer_block::CELLS)?;
             // Blocks are given out in order: the first free one ends them.
             let name = writer_name(&block)?;
             let thread = block.load(writer_block::THREAD);
@@ -387,8 +381,20 @@ impl Index {
     }
 }
 
+/// A count of the live page that must not exceed the room there is.
+pub(crate) fn bounded(what: &'static str, used: u64, room: usize) -> Result<usize, FormatError> {
+    match usize::try_from(used) {
+        Ok(used) if used <= room => Ok(used),
+        _ => Err(FormatError::Count {
+            what,
+            from: room as u64,
+            to: used,
+        }),
+    }
+}
+
 /// The name in a writer's block; `None` where it is free or the name is no text.
-fn writer_name(block: &Block) -> Option<String> {
+pub(crate) fn writer_name(block: &Block) -> Option<String> {
     let len = usize::try_from(block.load(writer_block::NAME_LEN)).ok()?;
     fence_acquire();
     if len == 0 || len > writer_block::NAME_BYTES {

@@ -276,7 +276,7 @@ fn the_info_of_a_region_names_its_engine() {
     assert_eq!(info.instance_id, options.file.instance_id);
     assert_eq!(
         (info.pid, info.format, info.region_bytes),
-        (std::process::id(), (1, 0), 4 << 20)
+        (std::process::id(), (1, 1), 5 << 20)
     );
     assert!(info.pid_start_ticks > 0 && info.boot_id != [0; 16] && info.start_boottime_ns > 0);
     let listed = directory::regions(dir.path()).unwrap();
