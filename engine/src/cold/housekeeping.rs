@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use quantumflow_feeds::event::{FeedEvent, ResyncReason};
 use quantumflow_feeds::{SymbolId, VenueId};
-use quantumflow_region::{Counter, LivePage, RegionWriter, RegisterError, catalogue};
+use quantumflow_region::{
+    Counter, EventKind, EventWriter, LivePage, RegionWriter, RegisterError, SubjectId, ThreadWriter, catalogue,
+};
 
 use crate::hot::{ColdSide, HotEvent, HotNews, SymbolOrigin};
 use crate::os::wall_clock;
@@ -21,6 +23,7 @@ pub struct Housekeeping {
     cold: ColdSide,
     symbols: Vec<SymbolOrigin>,
     cells: Cells,
+    events: EventWriter,
 }
 
 /// What this thread writes into the region.
@@ -34,9 +37,12 @@ struct Cells {
 #[derive(Debug)]
 struct CaptureCells {
     venue: VenueId,
+    subject: SubjectId,
     frames: Counter,
     bytes: Counter,
     dropped: Counter,
+    /// As of the last event.
+    dropped_before: u64,
 }
 
 /// What the cold threads have counted by now: gathered for each round by the caller of [`Housekeeping::run`].
@@ -54,28 +60,45 @@ impl Housekeeping {
         let mut venues: Vec<VenueId> = symbols.iter().map(|origin| origin.venue).collect();
         venues.sort_unstable_by_key(|venue| venue.name());
         venues.dedup();
-        let cells = Cells::register(region, &venues, captures);
+        let unexported = |error: &RegisterError| {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "the cold threads' metrics or events are not exported");
+        };
+        let registered = region.writer("housekeeping").and_then(|thread| {
+            let cells = Cells::register(&thread, &venues, captures)?;
+            Ok((cells, thread.events()?))
+        });
+        let (cells, events) = registered.unwrap_or_else(|error| {
+            unexported(&error);
+            (Cells::detached(), EventWriter::detached())
+        });
         Self {
             live: region.live(),
             cold,
             symbols,
             cells,
+            events,
         }
     }
 
     /// Beats, logs and publishes until `stop` is set; then says what is left to say.
-    pub fn run(self, stop: &AtomicBool, counts: impl Fn() -> ColdCounts) {
+    pub fn run(mut self, stop: &AtomicBool, counts: impl Fn() -> ColdCounts) {
+        self.note(EventKind::EngineStarted, u64::from(std::process::id()), 1);
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             self.round(&counts());
             if stopping {
-                return;
+                return self.note(EventKind::EngineStopping, 0, 0);
             }
             thread::sleep(EVERY);
         }
     }
 
-    fn round(&self, counts: &ColdCounts) {
+    fn note(&self, kind: EventKind, a: u64, b: u64) {
+        self.events.record(kind, SubjectId::NONE, wall_clock().0, a, b);
+    }
+
+    fn round(&mut self, counts: &ColdCounts) {
         let now = wall_clock();
         self.live.heartbeat(now.0, boottime_ns());
         self.cells.log_events_dropped.set_total(self.cold.dropped_events());
@@ -89,10 +112,15 @@ impl Housekeeping {
             }
         }
         for (venue, [frames, bytes, dropped]) in &counts.capture {
-            if let Some(cells) = self.cells.capture.iter().find(|cells| cells.venue == *venue) {
+            if let Some(cells) = self.cells.capture.iter_mut().find(|cells| cells.venue == *venue) {
                 cells.frames.set_total(*frames);
                 cells.bytes.set_total(*bytes);
                 cells.dropped.set_total(*dropped);
+                if *dropped > cells.dropped_before {
+                    cells.dropped_before = *dropped;
+                    let kind = EventKind::CaptureDropped;
+                    self.events.record(kind, cells.subject, now.0, *dropped, 0);
+                }
             }
         }
     }
@@ -172,44 +200,35 @@ impl Housekeeping {
 }
 
 impl Cells {
-    fn register(region: &RegionWriter, venues: &[VenueId], captures: bool) -> Self {
-        let detached = || Self {
+    fn register(thread: &ThreadWriter, venues: &[VenueId], captures: bool) -> Result<Self, RegisterError> {
+        let mut cells = Self {
+            log_events_dropped: thread.counter(&catalogue::LOG_EVENTS_DROPPED, &[])?,
+            ..Self::detached()
+        };
+        for venue in venues {
+            let name = venue.name();
+            let failures = thread.counter(&catalogue::FEED_ERRORS, &[name, "dial"])?;
+            cells.dial_failures.push((*venue, failures));
+            if captures {
+                cells.capture.push(CaptureCells {
+                    venue: *venue,
+                    subject: thread.subject(name)?,
+                    frames: thread.counter(&catalogue::CAPTURE_FRAMES, &[name])?,
+                    bytes: thread.counter(&catalogue::CAPTURE_BYTES, &[name])?,
+                    dropped: thread.counter(&catalogue::CAPTURE_FRAMES_DROPPED, &[name])?,
+                    dropped_before: 0,
+                });
+            }
+        }
+        Ok(cells)
+    }
+
+    fn detached() -> Self {
+        Self {
             log_events_dropped: Counter::detached(),
             dial_failures: Vec::new(),
             capture: Vec::new(),
-        };
-        let registered = || -> Result<Self, RegisterError> {
-            let thread = region.writer("housekeeping")?;
-            let log_events_dropped = thread.counter(&catalogue::LOG_EVENTS_DROPPED, &[])?;
-            let mut dial_failures = Vec::new();
-            let mut capture = Vec::new();
-            for venue in venues {
-                dial_failures.push((
-                    *venue,
-                    thread.counter(&catalogue::FEED_ERRORS, &[venue.name(), "dial"])?,
-                ));
-                if captures {
-                    capture.push(CaptureCells {
-                        venue: *venue,
-                        frames: thread.counter(&catalogue::CAPTURE_FRAMES, &[venue.name()])?,
-                        bytes: thread.counter(&catalogue::CAPTURE_BYTES, &[venue.name()])?,
-                        dropped: thread.counter(&catalogue::CAPTURE_FRAMES_DROPPED, &[venue.name()])?,
-                    });
-                }
-            }
-            Ok(Self {
-                log_events_dropped,
-                dial_failures,
-                capture,
-            })
-        };
-        registered().unwrap_or_else(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the cold threads' metrics are not exported"
-            );
-            detached()
-        })
+        }
     }
 }
 

@@ -139,10 +139,17 @@ impl Mailbox {
     }
 
     /// Says what happened, or counts that it could not be said.
-    pub fn report(&self, event: HotEvent) {
-        if self.0.events.push(event).is_err() {
-            self.0.dropped_events.fetch_add(1, Ordering::Relaxed);
-        }
+    ///
+    /// # Errors
+    /// The queue is full; how many events were dropped by now.
+    pub fn report(&self, event: HotEvent) -> Result<(), u64> {
+        let pushed = self.0.events.push(event);
+        pushed.map_err(|_| self.0.dropped_events.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// How many events the queue holds.
+    pub fn event_capacity(&self) -> u64 {
+        self.0.events.capacity() as u64
     }
 }
 

@@ -5,12 +5,13 @@
 
 use quantumflow_feeds::event::{FeedEvent, FrameFault, ResyncReason};
 use quantumflow_feeds::feed::{Lost, Progress};
-use quantumflow_feeds::{BookUpdate, Quality, Scale, Side, Stamps, SymbolId, Ticks, VenueId};
+use quantumflow_feeds::{BookUpdate, Quality, Scale, Side, Stamps, SymbolId, Ticks, UnixNanos, VenueId};
 use quantumflow_region::{
     Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, State, ThreadWriter, Timestamp, catalogue,
 };
 
 use super::predict::{Prediction, SymbolOrigin};
+use super::recorder::FlightRecorder;
 use crate::features::FeatureGroup;
 use crate::features::registry::FEATURES;
 use crate::os::TimeBase;
@@ -19,6 +20,8 @@ use crate::os::TimeBase;
 #[derive(Debug)]
 pub struct HotMetrics {
     thread: ThreadWriter,
+    /// What happened, in order.
+    pub(super) recorder: FlightRecorder,
     loops: Counter,
     busy_loops: Counter,
     /// By place in the shard.
@@ -104,6 +107,7 @@ impl HotMetrics {
     /// Registers everything that a shard with these instruments and this model will count.
     pub fn register(mut thread: ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
         let thread_ref = &mut thread;
+        let recorder = FlightRecorder::register(thread_ref, symbols, model_name);
         let symbol_cells = symbols
             .iter()
             .map(|origin| SymbolCells::register(thread_ref, origin))
@@ -155,6 +159,7 @@ impl HotMetrics {
             features,
             feature_latency: histogram(thread_ref, &catalogue::FEATURE_LATENCY, &[]),
             stages: catalogue::STAGES.map(|stage| histogram(thread_ref, &catalogue::STAGE_LATENCY, &[stage])),
+            recorder,
             thread,
         }
     }
@@ -265,8 +270,9 @@ impl HotMetrics {
     }
 
     #[cold]
-    pub(super) fn model_failed(&self) {
+    pub(super) fn model_failed(&mut self, at: UnixNanos, update_id: u64) {
         self.model_failures.inc();
+        self.recorder.model_failed(at, update_id);
     }
 
     /// Counts what a session reported. `base` is where the feed's instruments begin.
@@ -496,9 +502,12 @@ fn histogram(thread: &mut ThreadWriter, metric: &'static Metric, labels: &[&str]
 }
 
 /// The handle, or a detached one where the region is full: the engine runs without that series and says so.
-fn kept<T>(registered: Result<T, RegisterError>, detached: impl FnOnce() -> T) -> T {
+pub(super) fn kept<T>(registered: Result<T, RegisterError>, detached: impl FnOnce() -> T) -> T {
     registered.unwrap_or_else(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a metric is not exported");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "something is missing in the region"
+        );
         detached()
     })
 }

@@ -1,12 +1,13 @@
 //! The pinned thread: from readable socket to published signal, without a hand-off.
 //!
 //! [`Shard`] is the loop and the list of what can happen in it; [`PredictSink`] turns a book into a signal;
-//! [`HotMetrics`] are its cells in the region, [`RingOutput`] is where
-//! signals leave; [`Mailbox`] is its only way to and from the cold threads.
+//! [`HotMetrics`] are its cells in the region, with the flight recorder beside them; [`RingOutput`] is where signals leave;
+//! [`Mailbox`] is its only way to and from the cold threads.
 
 mod mailbox;
 mod metrics;
 mod predict;
+mod recorder;
 mod ring;
 mod shard;
 

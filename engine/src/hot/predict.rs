@@ -143,15 +143,17 @@ impl<O: Output> PredictSink<O> {
         &self.mailbox
     }
 
-    /// Puts something about the selected feed into the log.
+    /// Puts something about the selected feed into the flight recorder and the log.
     #[cold]
     pub fn report(&mut self, news: HotNews) {
         let at = self.time.at(TscClock.ticks());
-        self.mailbox.report(HotEvent {
-            at,
-            feed: self.feed,
-            news,
-        });
+        let feed = self.feed;
+        let event = HotEvent { at, feed, news };
+        let recorder = &mut self.metrics.recorder;
+        recorder.note(self.base, &event);
+        if let Err(dropped) = self.mailbox.report(event) {
+            recorder.queue_full(at, dropped, self.mailbox.event_capacity());
+        }
     }
 
     /// What took the predictions.
@@ -195,7 +197,7 @@ impl<O: Output> Sink for PredictSink<O> {
         match predictor.predict(row, &mut model) {
             Ok(Answer::Ready) => {}
             Ok(Answer::Warming) => return metrics.stages_to_features(time, stamps, started, featured),
-            Err(_) => return metrics.model_failed(),
+            Err(_) => return metrics.model_failed(stamps.receive_time, update.update_id),
         }
         let predicted = TscClock.ticks();
         let prediction = Prediction {

@@ -20,6 +20,12 @@ use crate::os::TscClock;
 /// How often time passes for sessions, and the counter is anchored to the wall clock.
 const TICK_EVERY: Duration = Duration::from_millis(10);
 
+/// Work of one round that is worth a note. A round reads at most one buffer of each feed: microseconds, unless the host
+/// takes the processor away.
+const SLOW_ROUND: Duration = Duration::from_millis(1);
+/// One note for the slowest round of so long, or a busy host would fill the recorder with nothing else.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
 /// Some feeds with one thread to themselves.
 pub struct Shard<O, T> {
     feeds: Vec<FeedSlot<T>>,
@@ -28,6 +34,16 @@ pub struct Shard<O, T> {
     clock: TscClock,
     next_tick: Ticks,
     tick_ticks: u64,
+    slowest: Slowest,
+}
+
+/// The slowest round since the last note.
+#[derive(Default)]
+struct Slowest {
+    ticks: u64,
+    messages: u64,
+    at: Ticks,
+    next_note: Ticks,
 }
 
 /// One feed of a shard.
@@ -62,6 +78,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
             clock: TscClock,
             next_tick: TscClock.ticks(),
             tick_ticks,
+            slowest: Slowest::default(),
         }
     }
 
@@ -94,15 +111,21 @@ impl<O: Output, T: Tap> Shard<O, T> {
         self.sink.metrics.loop_begin();
         let mut busy = self.take_connection();
         busy |= self.take_snapshot();
+        let mut messages = 0;
         if self.poller.poll()?.ready > 0 {
+            let started = self.clock.ticks();
             for index in 0..self.feeds.len() {
                 if self.poller.is_readable(index) {
                     busy = true;
-                    self.read(index);
+                    messages += self.read(index);
                 }
                 if self.poller.take_writable(index) {
                     self.settle(index);
                 }
+            }
+            let ticks = self.clock.ticks().since(started);
+            if ticks > self.slowest.ticks {
+                (self.slowest.ticks, self.slowest.messages, self.slowest.at) = (ticks, messages, started);
             }
         }
         if self.clock.ticks() >= self.next_tick {
@@ -117,8 +140,9 @@ impl<O: Output, T: Tap> Shard<O, T> {
         self.sink.into_output()
     }
 
+    /// Works off a readable feed; how many messages that was.
     #[inline]
-    fn read(&mut self, index: usize) {
+    fn read(&mut self, index: usize) -> u64 {
         let slot = &mut self.feeds[index];
         self.sink.select(index);
         let time = self.sink.time;
@@ -127,17 +151,20 @@ impl<O: Output, T: Tap> Shard<O, T> {
             .feed
             .poll(&mut self.poller, index, self.clock, wall, &mut slot.tap, &mut self.sink);
         let (Ok(progress) | Err((progress, _))) = &polled;
+        let messages = progress.frames;
         self.sink.metrics.polled(index, progress);
         match polled {
             Ok(_) => self.settle(index),
             Err((_, lost)) => self.lose(index, &lost),
         }
+        messages
     }
 
     /// Time passes: 100 times a second.
     fn tick(&mut self) {
         self.next_tick = Ticks(self.clock.ticks().0.wrapping_add(self.tick_ticks));
         self.sink.time.anchor();
+        self.note_slowest();
         let now = self.now();
         for index in 0..self.feeds.len() {
             self.sink.select(index);
@@ -149,6 +176,22 @@ impl<O: Output, T: Tap> Shard<O, T> {
             }
             self.settle(index);
         }
+    }
+
+    fn note_slowest(&mut self) {
+        let time = &self.sink.time;
+        if self.next_tick < self.slowest.next_note {
+            return;
+        }
+        let took_ns = time.nanos(self.slowest.ticks);
+        if took_ns > SLOW_ROUND.as_nanos() as u64 {
+            let recorder = &self.sink.metrics.recorder;
+            recorder.slow_loop(time.at(self.slowest.at), took_ns, self.slowest.messages);
+        }
+        self.slowest = Slowest {
+            next_note: Ticks(self.next_tick.0.wrapping_add(time.ticks_in(NOTE_EVERY))),
+            ..Slowest::default()
+        };
     }
 
     /// Sends and orders what the session wants.

@@ -1,0 +1,157 @@
+//! The flight recorder of a hot thread: what happens on it goes into the region, where it outlives the engine.
+//!
+//! The log says the same at more length, but by way of a queue, a thread and a file: of the last seconds before a crash
+//! it may know nothing. An event here is a few stores that are done before the next instruction runs.
+
+use quantumflow_feeds::event::ResyncReason;
+use quantumflow_feeds::{FeedEvent, SymbolId, UnixNanos};
+use quantumflow_region::{EventKind, EventWriter, SubjectId, ThreadWriter};
+
+use super::mailbox::{HotEvent, HotNews};
+use super::predict::SymbolOrigin;
+
+/// Events of one hot thread.
+#[derive(Debug)]
+pub(super) struct FlightRecorder {
+    events: EventWriter,
+    /// By feed.
+    feeds: Vec<Lasting>,
+    /// By place in the shard.
+    symbols: Vec<Lasting>,
+    model: SubjectId,
+    model_failures: u64,
+}
+
+/// What an event can be about, and since when it is as it is.
+#[derive(Clone, Copy, Debug)]
+struct Lasting {
+    subject: SubjectId,
+    since: UnixNanos,
+}
+
+impl FlightRecorder {
+    /// The recorder of `thread`; what finds no room in the region is recorded for nobody.
+    pub(super) fn register(thread: &ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
+        let subject = |text: &str| super::metrics::kept(thread.subject(text), || SubjectId::NONE);
+        let lasting = |text: String| Lasting {
+            subject: subject(&text),
+            since: UnixNanos::default(),
+        };
+        let feed_count = symbols.iter().map(|origin| usize::from(origin.feed) + 1).max();
+        let feed = |feed| symbols.iter().find(|origin| usize::from(origin.feed) == feed);
+        Self {
+            events: super::metrics::kept(thread.events(), EventWriter::detached),
+            feeds: (0..feed_count.unwrap_or(0))
+                .map(|index| {
+                    lasting(format!(
+                        "{}#{index}",
+                        feed(index).map_or("", |origin| origin.venue.name())
+                    ))
+                })
+                .collect(),
+            symbols: symbols
+                .iter()
+                .map(|origin| lasting(format!("{}/{}", origin.venue.name(), origin.symbol)))
+                .collect(),
+            model: subject(model_name),
+            model_failures: 0,
+        }
+    }
+
+    /// Records what is worth knowing after a crash. `base` is where the feed's instruments begin.
+    pub(super) fn note(&mut self, base: usize, event: &HotEvent) {
+        let at = event.at;
+        let feed = usize::from(event.feed);
+        match event.news {
+            HotNews::Connected => {
+                if let Some(lasting) = self.feeds.get_mut(feed) {
+                    lasting.since = at;
+                    self.events
+                        .record(EventKind::FeedConnected, lasting.subject, at.0, 0, 0);
+                }
+            }
+            HotNews::Disconnected { reason } => {
+                if let Some(lasting) = self.feeds.get(feed) {
+                    let code = EventKind::FeedLost.declaration().a.code(reason);
+                    let lasted_ns = at.since(lasting.since).max(0) as u64;
+                    self.events
+                        .record(EventKind::FeedLost, lasting.subject, at.0, code, lasted_ns);
+                }
+            }
+            HotNews::Feed(news) => self.note_feed(base, feed, at, news),
+        }
+    }
+
+    fn note_feed(&mut self, base: usize, feed: usize, at: UnixNanos, news: FeedEvent) {
+        let place = |symbol: SymbolId| base + symbol.index();
+        match news {
+            FeedEvent::ResyncStarted { symbol, reason } => self.withdrawn(place(symbol), at, reason),
+            FeedEvent::ResyncFinished { symbol, update_id } => {
+                if let Some(book) = self.symbols.get(place(symbol)) {
+                    let lasted_ns = at.since(book.since).max(0) as u64;
+                    self.events
+                        .record(EventKind::ResyncFinished, book.subject, at.0, lasted_ns, update_id);
+                }
+            }
+            FeedEvent::SubscriptionRefused { symbol } => {
+                let of_feed = self.feeds.get(feed);
+                let subject = symbol.map_or(of_feed, |symbol| self.symbols.get(place(symbol)));
+                let subject = subject.map_or(SubjectId::NONE, |lasting| lasting.subject);
+                self.events.record(EventKind::FeedRefused, subject, at.0, 0, 0);
+            }
+            _ => {}
+        }
+    }
+
+    fn withdrawn(&mut self, place: usize, at: UnixNanos, reason: ResyncReason) {
+        let Some(book) = self.symbols.get_mut(place) else {
+            return;
+        };
+        book.since = at;
+        let record = |kind, a, b| self.events.record(kind, book.subject, at.0, a, b);
+        let (name, update_id) = match reason {
+            ResyncReason::Start => ("start", 0),
+            ResyncReason::SequenceGap { expected, got } => {
+                record(EventKind::SequenceGap, expected, got);
+                ("sequence_gap", expected.saturating_sub(1))
+            }
+            ResyncReason::ChecksumMismatch { expected, got } => {
+                record(EventKind::ChecksumFailed, u64::from(expected), u64::from(got));
+                ("checksum_mismatch", 0)
+            }
+            ResyncReason::Crossed => ("crossed", 0),
+            ResyncReason::TopDisagrees { update_id } => ("top_disagrees", update_id),
+            ResyncReason::Malformed => ("malformed", 0),
+            ResyncReason::Disconnected => ("disconnected", 0),
+        };
+        let code = EventKind::ResyncStarted.declaration().a.code(name);
+        record(EventKind::ResyncStarted, code, update_id);
+    }
+
+    /// The model could not predict from the book at this id.
+    #[cold]
+    pub(super) fn model_failed(&mut self, at: UnixNanos, update_id: u64) {
+        self.model_failures += 1;
+        // A model that fails always would leave nothing else in the ring.
+        if self.model_failures.is_power_of_two() {
+            self.events
+                .record(EventKind::ModelError, self.model, at.0, self.model_failures, update_id);
+        }
+    }
+
+    /// One round of the loop took long.
+    #[cold]
+    pub(super) fn slow_loop(&self, at: UnixNanos, duration_ns: u64, messages: u64) {
+        self.events
+            .record(EventKind::SlowLoop, SubjectId::NONE, at.0, duration_ns, messages);
+    }
+
+    /// Something for a cold thread found its queue full; `dropped` of them by now.
+    #[cold]
+    pub(super) fn queue_full(&self, at: UnixNanos, dropped: u64, capacity: u64) {
+        if dropped.is_power_of_two() {
+            self.events
+                .record(EventKind::QueueFull, SubjectId::NONE, at.0, dropped, capacity);
+        }
+    }
+}
