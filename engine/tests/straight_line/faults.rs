@@ -70,6 +70,19 @@ fn both_verified(snapshot: &Snapshot, id: VenueId, count: f64) -> bool {
         .all(|symbol| updates(snapshot, symbol) >= count && quality(snapshot, symbol) == 0.0)
 }
 
+/// Some words of each event: its kind, its subject, what its numbers say.
+fn words(events: &[String], places: &[usize]) -> Vec<String> {
+    let of = |event: &String| {
+        let all: Vec<&str> = event.split(' ').collect();
+        places
+            .iter()
+            .filter_map(|&place| all.get(place).copied())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    events.iter().map(of).collect()
+}
+
 /// The fault strikes once, is counted as `kind`, the feed reconnects once, and both books come back.
 #[track_caller]
 fn loses_the_connection_once(id: VenueId, fault: Fault, kind: &str) {
@@ -78,6 +91,12 @@ fn loses_the_connection_once(id: VenueId, fault: Fault, kind: &str) {
     rig.wait_for("the reconnection", |snapshot| {
         total(snapshot, &catalogue::FEED_RECONNECTIONS, &[]) == 1.0 && both_verified(snapshot, id, 60.0)
     });
+    let connections = rig.events(&format!("{id}#0"));
+    let lost = format!("feed_lost reason={kind}");
+    assert_eq!(
+        words(&connections, &[0, 2]),
+        ["feed_connected attempt=0", &lost, "feed_connected attempt=0"]
+    );
     let (_, stats, snapshot) = rig.finish();
     assert_eq!(total(&snapshot, &catalogue::BOOK_GAPS, &[]), 0.0);
     assert_eq!(total(&snapshot, &catalogue::BOOK_CHECKSUM_FAILURES, &[]), 0.0);
@@ -124,6 +143,15 @@ fn a_gap_in_the_sequence_resyncs_that_symbol_alone() {
         total(snapshot, &catalogue::SNAPSHOTS_PROCESSED, &btc) == 2.0
             && both_verified(snapshot, VenueId::BinanceSpot, 100.0)
     });
+    let kinds: Vec<String> = words(&rig.events("binance/BTCUSDT"), &[0]);
+    let first = ["resync_started", "resync_finished"];
+    let then = ["sequence_gap", "resync_started", "resync_finished"];
+    assert_eq!(
+        kinds,
+        [&first[..], &then].concat(),
+        "the flight recorder tells the story"
+    );
+    assert_eq!(words(&rig.events("binance/ETHUSDT"), &[0]), first);
     let (_, _, snapshot) = rig.finish();
     let eth = [("symbol", "ETHUSDT")];
     assert_eq!(
@@ -150,6 +178,13 @@ fn a_corrupted_level_fails_the_checksum_and_resyncs_that_symbol_alone() {
         total(snapshot, &catalogue::SNAPSHOTS_PROCESSED, &btc) == 2.0
             && both_verified(snapshot, VenueId::KrakenV2, 100.0)
     });
+    let events = rig.events("kraken/BTC/USD");
+    let failed = events
+        .iter()
+        .position(|event| event.starts_with("checksum_failed"))
+        .expect("the failure is recorded");
+    let next = words(&events[failed + 1..=failed + 1], &[0, 2]);
+    assert_eq!(next, ["resync_started reason=checksum_mismatch"]);
     let (_, _, snapshot) = rig.finish();
     let eth = [("symbol", "ETH/USD")];
     assert_eq!(

@@ -94,6 +94,20 @@ impl Rig {
         total(&self.snapshot(), metric, labels)
     }
 
+    /// What the flight recorder holds about `subject`, oldest first, without times and durations.
+    pub(crate) fn events(&self, subject: &str) -> Vec<String> {
+        let threads = self.reader.events().unwrap();
+        let of_hot = threads.iter().filter(|thread| &*thread.writer == "hot-0");
+        let texts = of_hot.flat_map(|thread| thread.events.iter().map(|event| event.to_string()));
+        let about = texts.filter(|text| text.split(' ').nth(1) == Some(subject));
+        about
+            .map(|text| {
+                let words = text.split(' ').filter(|word| !word.contains("_ns="));
+                words.collect::<Vec<_>>().join(" ")
+            })
+            .collect()
+    }
+
     /// Waits until the counts say what is expected; says what they said instead.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, what: &str, is_so: impl Fn(&Snapshot) -> bool) {
