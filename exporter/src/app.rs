@@ -5,19 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::Registry;
 
-use crate::engine::{EngineCollector, REVISION, VERSION};
+use crate::engine::{EngineCollector, Engines, REVISION, VERSION};
 use crate::exposition::{Format, openmetrics, protobuf, text};
 use crate::http::{Answer, Handler, Request, Response};
-use crate::process::Process;
 use crate::select::Selection;
 use crate::source::{Condition, Sight, Source, View};
 
 /// The exporter without its sockets.
 pub struct App {
     source: Arc<Source>,
-    process: Process,
-    /// Whether the metrics of the exporter's own process are shown.
-    own_process: bool,
+    engines: Arc<Engines>,
     telemetry_path: String,
     /// Most scrapes at one time, zero for no limit.
     max_requests: usize,
@@ -27,10 +24,10 @@ pub struct App {
 impl App {
     /// Serves what `source` finds, at `telemetry_path`; with the metrics of its own process if `process_metrics`.
     pub fn new(source: Arc<Source>, telemetry_path: &str, max_requests: usize, process_metrics: bool) -> Self {
+        let engines = Arc::new(Engines::new(Arc::clone(&source), process_metrics));
         Self {
             source,
-            process: Process::current(),
-            own_process: process_metrics,
+            engines,
             telemetry_path: telemetry_path.to_owned(),
             max_requests,
             scrapes: AtomicUsize::new(0),
@@ -52,20 +49,16 @@ impl App {
     pub fn encode(&self, selection: Selection, format: Format) -> Result<Vec<u8>, prometheus::Error> {
         Ok(match format {
             Format::Text => self.text(selection)?.into_bytes(),
-            Format::OpenMetrics => openmetrics::encode(&self.collector(selection).families(false)).into_bytes(),
-            Format::Protobuf => protobuf::encode(&self.collector(selection).families(true)),
+            Format::OpenMetrics => openmetrics::encode(&self.engines.families(&selection, false)).into_bytes(),
+            Format::Protobuf => protobuf::encode(&self.engines.families(&selection, true)),
         })
     }
 
     fn text(&self, selection: Selection) -> Result<String, prometheus::Error> {
         // A registry for each scrape, since each asks for its own part.
         let registry = Registry::new();
-        registry.register(Box::new(self.collector(selection)))?;
+        registry.register(Box::new(EngineCollector::new(Arc::clone(&self.engines), selection)))?;
         text::encode(&registry.gather())
-    }
-
-    fn collector(&self, selection: Selection) -> EngineCollector {
-        EngineCollector::new(Arc::clone(&self.source), self.process, self.own_process, selection)
     }
 
     fn metrics(&self, request: &Request) -> Response {

@@ -14,11 +14,13 @@
 //! - Values are in base units, and counts of histograms are sums of their buckets, so that the two never disagree.
 
 mod about;
+mod known;
 mod series;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use known::Memory;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
@@ -38,40 +40,38 @@ pub const REVISION: &str = match option_env!("QUANTUMFLOW_REVISION") {
 /// The label of every series about an engine.
 pub const ENGINE: &str = "engine";
 
-/// Collects what one scrape asks for. One per registry.
-pub struct EngineCollector {
+/// What scrapes are made from, shared by all of them.
+pub struct Engines {
     source: Arc<Source>,
-    /// With the metrics of the exporter's own process, if it is to show them.
-    own_process: bool,
     process: Process,
-    selection: Selection,
-    up: Desc,
+    /// Whether the metrics of the exporter's own process are shown.
+    own_process: bool,
+    memory: Memory,
 }
 
-impl EngineCollector {
-    /// Reads from `source` what `selection` asks for; with the metrics of the exporter's own `process` if `own_process`.
-    pub fn new(source: Arc<Source>, process: Process, own_process: bool, selection: Selection) -> Self {
-        let up = Desc::new("hft_up".into(), UP_HELP.into(), Vec::new(), Default::default());
+impl Engines {
+    /// Reads from `source`; with the metrics of the exporter's own process if `own_process`.
+    pub fn new(source: Arc<Source>, own_process: bool) -> Self {
         Self {
             source,
+            process: Process::current(),
             own_process,
-            process,
-            selection,
-            up: up.expect("a constant name and help"),
+            memory: Memory::default(),
         }
     }
 
     /// One pass over the regions. The buckets of native histograms are made where `native` asks for them.
-    pub fn families(&self, native: bool) -> Families {
+    pub fn families(&self, selection: &Selection, native: bool) -> Families {
         let host = self.source.scrape();
         let began = Instant::now();
         let mut scrape = Scrape {
             families: Families::default(),
-            selection: &self.selection,
+            selection,
+            memory: &self.memory,
             layouts: series::Layouts::new(native),
         };
         scrape.about_the_host(&host);
-        let asked_for = |sight: &&Sight| self.selection.wants_engine(&sight.engine);
+        let asked_for = |sight: &&Sight| selection.wants_engine(&sight.engine);
         for sight in host.engines.iter().filter(asked_for) {
             scrape.about_the_view(Some(&sight.engine), &sight.view);
             if let Some((pass, region)) = sight.pass.as_ref().zip(sight.view.region.as_deref()) {
@@ -84,7 +84,8 @@ impl EngineCollector {
                 one.add_series(region, &pass.snapshot);
             }
         }
-        if self.own_process && self.selection.wants("process_") {
+        self.memory.forget_others(&host);
+        if self.own_process && selection.wants("process_") {
             self.process.collect(&mut scrape.families);
         }
         let passes = host.engines.iter().filter_map(|sight| sight.pass.as_ref());
@@ -102,6 +103,25 @@ impl EngineCollector {
     }
 }
 
+/// Collects what one scrape asks for. One per registry.
+pub struct EngineCollector {
+    engines: Arc<Engines>,
+    selection: Selection,
+    up: Desc,
+}
+
+impl EngineCollector {
+    /// Shows what `selection` asks for.
+    pub fn new(engines: Arc<Engines>, selection: Selection) -> Self {
+        let up = Desc::new("hft_up".into(), UP_HELP.into(), Vec::new(), Default::default());
+        Self {
+            engines,
+            selection,
+            up: up.expect("a constant name and help"),
+        }
+    }
+}
+
 impl Collector for EngineCollector {
     fn desc(&self) -> Vec<&Desc> {
         // The registry tells collectors apart by their descriptors. The regions' are not known here; what they hold is
@@ -110,7 +130,7 @@ impl Collector for EngineCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        text::to_proto(&self.families(false))
+        text::to_proto(&self.engines.families(&self.selection, false))
     }
 }
 
@@ -154,6 +174,7 @@ const ANSWERED_BY_HEADER: [&str; 2] = ["hft_engine_build_info", "hft_heartbeat_t
 struct Scrape<'a> {
     families: Families,
     selection: &'a Selection,
+    memory: &'a Memory,
     layouts: series::Layouts,
 }
 

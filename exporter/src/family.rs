@@ -81,6 +81,21 @@ pub fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect()
 }
 
+/// Labels that Prometheus takes, sorted.
+///
+/// # Errors
+/// [`Refusal::BadLabel`].
+pub fn checked(mut labels: Labels, kind: Type) -> Result<Arc<Labels>, Refusal> {
+    labels.sort();
+    let twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if twice || !labels.iter().all(|(name, _)| is_label_name(name, kind)) {
+        return Err(Refusal::BadLabel);
+    }
+    // Prometheus takes a label with an empty value for one that is not there.
+    labels.retain(|(_, value)| !value.is_empty());
+    Ok(Arc::new(labels))
+}
+
 /// One series and what it stands at.
 #[derive(Clone, Debug)]
 pub struct Series {
@@ -154,22 +169,40 @@ impl Families {
         name: &str,
         kind: Type,
         help: &str,
-        mut labels: Labels,
+        labels: Labels,
         value: Value,
         created_unix_ns: u64,
     ) -> Result<(), Refusal> {
-        labels.sort();
-        let twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
-        if twice || !labels.iter().all(|(name, _)| is_label_name(name, kind)) {
-            // A family's name is judged before its series, so that one fault has one answer.
-            return Err(if is_metric_name(name) {
-                Refusal::BadLabel
-            } else {
-                Refusal::BadName
-            });
+        // A family's name is judged before its series, so that one fault has one answer.
+        if !is_metric_name(name) {
+            return Err(Refusal::BadName);
         }
-        // Prometheus takes a label with an empty value for one that is not there.
-        labels.retain(|(_, value)| !value.is_empty());
+        let labels = checked(labels, kind)?;
+        let same = |family: &Family| family.kind == kind && family.label_sets.contains(&labels);
+        if self.families.get(name).is_some_and(same) {
+            return Err(Refusal::Duplicate);
+        }
+        self.insert(name, kind, help, Arc::clone(&labels), value, created_unix_ns)?;
+        if let Some(family) = self.families.get_mut(name) {
+            family.label_sets.insert(labels);
+        }
+        Ok(())
+    }
+
+    /// Adds a series whose labels were [`checked`] and are no other series' of the family: for callers that remember
+    /// both from the scrape before.
+    ///
+    /// # Errors
+    /// As [`try_add`](Self::try_add), but for what was checked.
+    pub fn insert(
+        &mut self,
+        name: &str,
+        kind: Type,
+        help: &str,
+        labels: Arc<Labels>,
+        value: Value,
+        created_unix_ns: u64,
+    ) -> Result<(), Refusal> {
         let lines = match &value {
             Value::Number(_) => 1,
             Value::Distribution(distribution) => 3 + distribution.buckets.len(),
@@ -183,10 +216,6 @@ impl Families {
         };
         if family.kind != kind {
             return Err(Refusal::TypeDiffers);
-        }
-        let labels = Arc::new(labels);
-        if !family.label_sets.insert(Arc::clone(&labels)) {
-            return Err(Refusal::Duplicate);
         }
         family.series.push(Series {
             labels,

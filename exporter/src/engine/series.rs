@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quantumflow_region::{HistogramSnapshot, Kind, Series, SeriesMeta, Shape, Snapshot, Unit, Value as Raw};
 
-use super::{ANSWERED_BY_HEADER, ENGINE, OWN_NAMES, OneEngine};
+use super::OneEngine;
 use crate::family::{Distribution, Labels, Refusal, Type, Value};
 use crate::ladder;
 use crate::native::Table;
@@ -16,12 +16,17 @@ impl OneEngine<'_, '_> {
     pub(super) fn add_series(&mut self, region: &Region, snapshot: &Snapshot) {
         let mut refused: BTreeMap<Refusal, u64> = Refusal::ALL.map(|refusal| (refusal, 0)).into();
         let mut clipped: BTreeMap<&str, u64> = BTreeMap::new();
-        let label: Arc<str> = ENGINE.into();
-        for series in &snapshot.series {
+        let known = self.scrape.memory.take(&self.engine, snapshot);
+        for (series, labels) in snapshot.series.iter().zip(known.labels()) {
             if !self.scrape.selection.wants(&series.meta.name) {
                 continue;
             }
-            match self.add_one(series, &label, region.info.start_unix_ns) {
+            let labels = match labels {
+                Ok(Some(labels)) => Ok(labels),
+                Ok(None) => continue,
+                Err(refusal) => Err(*refusal),
+            };
+            match labels.and_then(|labels| self.add_one(series, labels, region.info.start_unix_ns)) {
                 Ok(()) => {
                     if let Some(histogram) = series.value.histogram() {
                         *clipped.entry(&*series.meta.name).or_default() += histogram.clipped();
@@ -30,6 +35,7 @@ impl OneEngine<'_, '_> {
                 Err(refusal) => *refused.entry(refusal).or_default() += 1,
             }
         }
+        self.scrape.memory.keep(Arc::clone(&self.engine), known);
         for (name, count) in clipped {
             let help = "Values above a histogram's range, which count as its end.";
             let (labels, since) = ([("metric", name)], region.info.start_unix_ns);
@@ -44,15 +50,9 @@ impl OneEngine<'_, '_> {
         }
     }
 
-    fn add_one(&mut self, series: &Series, label: &Arc<str>, start_unix_ns: u64) -> Result<(), Refusal> {
+    fn add_one(&mut self, series: &Series, labels: &Arc<Labels>, start_unix_ns: u64) -> Result<(), Refusal> {
         let meta = &*series.meta;
         let name = &*meta.name;
-        if ANSWERED_BY_HEADER.contains(&name) {
-            return Ok(());
-        }
-        if OWN_NAMES.contains(&name) || name.starts_with("process_") {
-            return Err(Refusal::NameTaken);
-        }
         let (kind, value) = match &series.value {
             Raw::Histogram(histogram) => {
                 let distribution = self.scrape.layouts.distribution(meta, histogram);
@@ -71,29 +71,14 @@ impl OneEngine<'_, '_> {
             Type::Gauge => 0,
             _ => meta.created_unix_ns.max(start_unix_ns),
         };
-        let labels = self.labels(meta, label);
+        let labels = Arc::clone(labels);
         match help_of(meta) {
-            Some(help) => self.scrape.families.try_add(name, kind, &help, labels, value, created),
+            Some(help) => self.scrape.families.insert(name, kind, &help, labels, value, created),
             None => self
                 .scrape
                 .families
-                .try_add(name, kind, &meta.help, labels, value, created),
+                .insert(name, kind, &meta.help, labels, value, created),
         }
-    }
-
-    fn labels(&self, meta: &SeriesMeta, label: &Arc<str>) -> Labels {
-        let mut labels = Labels::with_capacity(meta.labels.len() + 1);
-        labels.push((Arc::clone(label), Arc::clone(&self.engine)));
-        for (name, value) in &meta.labels {
-            // As Prometheus does with a label that meets one of its own.
-            let name = if **name == *ENGINE {
-                "exported_engine".into()
-            } else {
-                Arc::clone(name)
-            };
-            labels.push((name, Arc::clone(value)));
-        }
-        labels
     }
 }
 

@@ -6,20 +6,19 @@ fn shm() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("tests need a tmpfs at /dev/shm")
 }
 
-fn collector(dir: &tempfile::TempDir, query: &str) -> EngineCollector {
-    let source = Arc::new(Source::new(dir.path()));
-    EngineCollector::new(source, Process::current(), false, Selection::parse(query).unwrap())
+fn engines(dir: &tempfile::TempDir) -> Arc<Engines> {
+    Arc::new(Engines::new(Arc::new(Source::new(dir.path())), false))
 }
 
 fn text_of(dir: &tempfile::TempDir) -> String {
-    text::encode(&collector(dir, "").collect()).unwrap()
+    text::encode(&EngineCollector::new(engines(dir), Selection::default()).collect()).unwrap()
 }
 
 #[test]
 fn every_family_of_the_exporters_own_has_a_reserved_name() {
     let dir = shm();
     let own = || -> HashSet<String> {
-        let families = collector(&dir, "").families(false);
+        let families = engines(&dir).families(&Selection::default(), false);
         families.iter().map(|(name, _)| name.to_owned()).collect()
     };
     let mut seen = own();
