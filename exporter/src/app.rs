@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::Registry;
 
-use crate::engine::{EngineCollector, REVISION, VERSION};
-use crate::exposition;
+use crate::engine::{EngineCollector, Engines, REVISION, VERSION};
+use crate::exposition::{Format, openmetrics, protobuf, text};
 use crate::http::{Answer, Handler, Request, Response};
-use crate::process::ProcessCollector;
-use crate::source::{Source, View};
+use crate::select::Selection;
+use crate::source::{Condition, Sight, Source, View};
 
 /// The exporter without its sockets.
 pub struct App {
     source: Arc<Source>,
-    registry: Registry,
+    engines: Arc<Engines>,
     telemetry_path: String,
     /// Most scrapes at one time, zero for no limit.
     max_requests: usize,
@@ -24,33 +24,48 @@ pub struct App {
 impl App {
     /// Serves what `source` finds, at `telemetry_path`; with the metrics of its own process if `process_metrics`.
     pub fn new(source: Arc<Source>, telemetry_path: &str, max_requests: usize, process_metrics: bool) -> Self {
-        let registry = Registry::new();
-        let fresh = "the first collectors of a registry clash with nothing";
-        registry
-            .register(Box::new(EngineCollector::new(Arc::clone(&source))))
-            .expect(fresh);
-        if process_metrics {
-            registry.register(Box::new(ProcessCollector::default())).expect(fresh);
-        }
-        let telemetry_path = telemetry_path.to_owned();
+        let engines = Arc::new(Engines::new(Arc::clone(&source), process_metrics));
         Self {
             source,
-            registry,
-            telemetry_path,
+            engines,
+            telemetry_path: telemetry_path.to_owned(),
             max_requests,
             scrapes: AtomicUsize::new(0),
         }
     }
 
-    /// One exposition.
+    /// One exposition of everything, as text.
     ///
     /// # Errors
-    /// What the encoder refuses; the collectors hand it nothing of the kind.
+    /// What the encoder refuses; the collector hands it nothing of the kind.
     pub fn exposition(&self) -> Result<String, prometheus::Error> {
-        exposition::encode(&self.registry.gather())
+        self.text(Selection::default())
     }
 
-    fn metrics(&self) -> Response {
+    /// What `selection` asks for, in `format`.
+    ///
+    /// # Errors
+    /// As [`exposition`](Self::exposition).
+    pub fn encode(&self, selection: Selection, format: Format) -> Result<Vec<u8>, prometheus::Error> {
+        Ok(match format {
+            Format::Text => self.text(selection)?.into_bytes(),
+            Format::OpenMetrics => openmetrics::encode(&self.engines.families(&selection, false)).into_bytes(),
+            Format::Protobuf => protobuf::encode(&self.engines.families(&selection, true)),
+        })
+    }
+
+    fn text(&self, selection: Selection) -> Result<String, prometheus::Error> {
+        // A registry for each scrape, since each asks for its own part.
+        let registry = Registry::new();
+        registry.register(Box::new(EngineCollector::new(Arc::clone(&self.engines), selection)))?;
+        text::encode(&registry.gather())
+    }
+
+    fn metrics(&self, request: &Request) -> Response {
+        let selection = match Selection::parse(&request.query) {
+            Ok(selection) => selection,
+            Err(error) => return Response::text(400, format!("{error}\n")),
+        };
         let scrape = Scrape::begin(&self.scrapes);
         if self.max_requests > 0 && scrape.at_once > self.max_requests {
             return Response::text(
@@ -58,16 +73,16 @@ impl App {
                 format!("{} scrapes are under way, try again later\n", self.max_requests),
             );
         }
-        match self.exposition() {
-            Ok(text) => {
-                let content_type = exposition::CONTENT_TYPE;
-                Response {
-                    status: 200,
-                    content_type,
-                    headers: Vec::new(),
-                    body: text.into_bytes(),
-                }
-            }
+        let accept = request.headers.iter().filter(|(name, _)| name == "accept");
+        let accept: Vec<&str> = accept.map(|(_, value)| value.as_str()).collect();
+        let format = Format::negotiate(&accept.join(","));
+        match self.encode(selection, format) {
+            Ok(body) => Response {
+                status: 200,
+                content_type: format.content_type(),
+                headers: Vec::new(),
+                body,
+            },
             Err(error) => Response::text(500, format!("failed to encode the metrics: {error}\n")),
         }
     }
@@ -75,43 +90,36 @@ impl App {
     /// Whether the process can do its work: a region is mapped and of a version that is known. How its engine is, the
     /// metrics say; a monitor that went unready with the engine would be taken away when it has most to tell.
     fn ready(&self) -> Response {
-        let view = self.source.look();
-        match &view.region {
-            Some(region) => Response::text(200, format!("ready: {} is {}\n", region.file, view.condition.name())),
-            None => Response::text(503, format!("not ready: {}\n", reason(&view))),
+        let host = self.source.look();
+        let line = |sight: &Sight| {
+            let View { condition, reason, .. } = &sight.view;
+            let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+            format!("{} is {}{reason}\n", sight.engine, condition.name())
+        };
+        let lines: String = host.engines.iter().map(line).collect();
+        if host.engines.iter().any(|sight| sight.view.region.is_some()) {
+            Response::text(200, format!("ready\n{lines}"))
+        } else {
+            let reason = host.reason.map_or(String::new(), |reason| reason + "\n");
+            Response::text(503, format!("not ready\n{reason}{lines}"))
         }
     }
 
     fn landing(&self) -> Response {
-        let view = self.source.look();
-        let state = view.condition.name();
-        let mut rows = format!("<dt>Engine</dt><dd><strong>{state}</strong>");
-        if let Some(reason) = &view.reason {
-            rows.push_str(&format!(": {}", escape(reason)));
+        let host = self.source.look();
+        let ups = host.engines.iter().filter(|sight| sight.view.condition.is_up()).count();
+        let state = match host.engines.as_slice() {
+            [] => Condition::Absent.name().to_owned(),
+            [one] => one.view.condition.name().to_owned(),
+            several => format!("{ups} of {} up", several.len()),
+        };
+        let mut rows = String::new();
+        if host.engines.is_empty() {
+            let reason = escape(host.reason.as_deref().unwrap_or_default());
+            rows.push_str(&format!("<dt>Engine</dt><dd><strong>absent</strong>: {reason}</dd>\n"));
         }
-        rows.push_str("</dd>\n");
-        if !view.stuck.is_empty() {
-            rows.push_str(&format!(
-                "<dt>Threads that hang</dt><dd>{}</dd>\n",
-                escape(&view.stuck.join(", "))
-            ));
-        }
-        if let Some(region) = &view.region {
-            let info = &region.info;
-            let known = |text: &str| {
-                if text.is_empty() {
-                    "unknown".to_owned()
-                } else {
-                    text.to_owned()
-                }
-            };
-            let (version, revision) = (known(&info.version), known(&info.revision));
-            let engine = format!(
-                "{}, version {version}, revision {revision}, process {}",
-                info.service, info.pid
-            );
-            rows.push_str(&format!("<dt>Build</dt><dd>{}</dd>\n", escape(&engine)));
-            rows.push_str(&format!("<dt>Region</dt><dd>{}</dd>\n", escape(&region.file)));
+        for sight in &host.engines {
+            rows.push_str(&row(sight));
         }
         rows.push_str(&format!(
             "<dt>Directory</dt><dd>{}</dd>\n",
@@ -138,7 +146,7 @@ impl App {
 impl Handler for App {
     fn answer(&self, request: &Request) -> Answer {
         Answer::Whole(match request.path.as_str() {
-            path if path == self.telemetry_path => self.metrics(),
+            path if path == self.telemetry_path => self.metrics(request),
             "/-/healthy" | "/healthz" | "/livez" => Response::text(200, "healthy\n"),
             "/-/ready" | "/readyz" => self.ready(),
             "/" => self.landing(),
@@ -147,8 +155,37 @@ impl Handler for App {
     }
 }
 
-fn reason(view: &View) -> &str {
-    view.reason.as_deref().unwrap_or(view.condition.name())
+/// An engine on the landing page.
+fn row(sight: &Sight) -> String {
+    let view = &sight.view;
+    let mut row = format!(
+        "<dt>{}</dt><dd><strong>{}</strong>",
+        escape(&sight.engine),
+        view.condition.name()
+    );
+    if let Some(reason) = &view.reason {
+        row.push_str(&format!(": {}", escape(reason)));
+    }
+    if !view.stuck.is_empty() {
+        row.push_str(&format!("<br>threads that hang: {}", escape(&view.stuck.join(", "))));
+    }
+    if let Some(region) = &view.region {
+        let info = &region.info;
+        let known = |text: &str| {
+            if text.is_empty() {
+                "unknown".to_owned()
+            } else {
+                escape(text)
+            }
+        };
+        let (version, revision) = (known(&info.version), known(&info.revision));
+        row.push_str(&format!(
+            "<br>version {version}, revision {revision}, process {}<br>{}",
+            info.pid,
+            escape(&region.file)
+        ));
+    }
+    row + "</dd>\n"
 }
 
 /// Counts itself among the scrapes under way.
