@@ -9,7 +9,7 @@ use crate::engine::{EngineCollector, REVISION, VERSION};
 use crate::exposition;
 use crate::http::{Answer, Handler, Request, Response};
 use crate::process::ProcessCollector;
-use crate::source::{Source, View};
+use crate::source::{Condition, Sight, Source, View};
 
 /// The exporter without its sockets.
 pub struct App {
@@ -75,43 +75,36 @@ impl App {
     /// Whether the process can do its work: a region is mapped and of a version that is known. How its engine is, the
     /// metrics say; a monitor that went unready with the engine would be taken away when it has most to tell.
     fn ready(&self) -> Response {
-        let view = self.source.look();
-        match &view.region {
-            Some(region) => Response::text(200, format!("ready: {} is {}\n", region.file, view.condition.name())),
-            None => Response::text(503, format!("not ready: {}\n", reason(&view))),
+        let host = self.source.look();
+        let line = |sight: &Sight| {
+            let View { condition, reason, .. } = &sight.view;
+            let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+            format!("{} is {}{reason}\n", sight.engine, condition.name())
+        };
+        let lines: String = host.engines.iter().map(line).collect();
+        if host.engines.iter().any(|sight| sight.view.region.is_some()) {
+            Response::text(200, format!("ready\n{lines}"))
+        } else {
+            let reason = host.reason.map_or(String::new(), |reason| reason + "\n");
+            Response::text(503, format!("not ready\n{reason}{lines}"))
         }
     }
 
     fn landing(&self) -> Response {
-        let view = self.source.look();
-        let state = view.condition.name();
-        let mut rows = format!("<dt>Engine</dt><dd><strong>{state}</strong>");
-        if let Some(reason) = &view.reason {
-            rows.push_str(&format!(": {}", escape(reason)));
+        let host = self.source.look();
+        let ups = host.engines.iter().filter(|sight| sight.view.condition.is_up()).count();
+        let state = match host.engines.as_slice() {
+            [] => Condition::Absent.name().to_owned(),
+            [one] => one.view.condition.name().to_owned(),
+            several => format!("{ups} of {} up", several.len()),
+        };
+        let mut rows = String::new();
+        if host.engines.is_empty() {
+            let reason = escape(host.reason.as_deref().unwrap_or_default());
+            rows.push_str(&format!("<dt>Engine</dt><dd><strong>absent</strong>: {reason}</dd>\n"));
         }
-        rows.push_str("</dd>\n");
-        if !view.stuck.is_empty() {
-            rows.push_str(&format!(
-                "<dt>Threads that hang</dt><dd>{}</dd>\n",
-                escape(&view.stuck.join(", "))
-            ));
-        }
-        if let Some(region) = &view.region {
-            let info = &region.info;
-            let known = |text: &str| {
-                if text.is_empty() {
-                    "unknown".to_owned()
-                } else {
-                    text.to_owned()
-                }
-            };
-            let (version, revision) = (known(&info.version), known(&info.revision));
-            let engine = format!(
-                "{}, version {version}, revision {revision}, process {}",
-                info.service, info.pid
-            );
-            rows.push_str(&format!("<dt>Build</dt><dd>{}</dd>\n", escape(&engine)));
-            rows.push_str(&format!("<dt>Region</dt><dd>{}</dd>\n", escape(&region.file)));
+        for sight in &host.engines {
+            rows.push_str(&row(sight));
         }
         rows.push_str(&format!(
             "<dt>Directory</dt><dd>{}</dd>\n",
@@ -147,8 +140,37 @@ impl Handler for App {
     }
 }
 
-fn reason(view: &View) -> &str {
-    view.reason.as_deref().unwrap_or(view.condition.name())
+/// An engine on the landing page.
+fn row(sight: &Sight) -> String {
+    let view = &sight.view;
+    let mut row = format!(
+        "<dt>{}</dt><dd><strong>{}</strong>",
+        escape(&sight.engine),
+        view.condition.name()
+    );
+    if let Some(reason) = &view.reason {
+        row.push_str(&format!(": {}", escape(reason)));
+    }
+    if !view.stuck.is_empty() {
+        row.push_str(&format!("<br>threads that hang: {}", escape(&view.stuck.join(", "))));
+    }
+    if let Some(region) = &view.region {
+        let info = &region.info;
+        let known = |text: &str| {
+            if text.is_empty() {
+                "unknown".to_owned()
+            } else {
+                escape(text)
+            }
+        };
+        let (version, revision) = (known(&info.version), known(&info.revision));
+        row.push_str(&format!(
+            "<br>version {version}, revision {revision}, process {}<br>{}",
+            info.pid,
+            escape(&region.file)
+        ));
+    }
+    row + "</dd>\n"
 }
 
 /// Counts itself among the scrapes under way.

@@ -8,7 +8,9 @@ use std::fs;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
+use quantumflow_region::RegionInfo;
 
+use crate::engine::ENGINE;
 use crate::family::{Families, Type};
 
 /// What does not change while the process lives, read once.
@@ -44,7 +46,7 @@ impl Process {
     /// Adds the metrics of this process; what `/proc` does not tell is left out.
     pub fn collect(&self, families: &mut Families) {
         let Some(stat) = Stat::read(SELF) else { return };
-        self.collect_common(SELF, &stat, "", "exporter", families);
+        self.collect_common(SELF, &stat, "", "exporter", &[], families);
         if let Some(start) = self.start_unix_s {
             let help = "Start time of the exporter since the Unix epoch in seconds.";
             families.add("process_start_time_seconds", Type::Gauge, help, &[], start);
@@ -61,18 +63,27 @@ impl Process {
     }
 
     /// Adds the metrics of the engine's process, which have a prefix of their own.
-    pub fn collect_engine(&self, engine: &EngineProcess, families: &mut Families) {
-        self.collect_common(&engine.path, &engine.stat, "hft_", "engine", families);
+    pub fn collect_engine(&self, process: &EngineProcess, engine: &str, families: &mut Families) {
+        let labels = [(ENGINE, engine)];
+        self.collect_common(&process.path, &process.stat, "hft_", "engine", &labels, families);
     }
 
-    fn collect_common(&self, path: &str, stat: &Stat, prefix: &str, who: &str, families: &mut Families) {
+    fn collect_common(
+        &self,
+        path: &str,
+        stat: &Stat,
+        prefix: &str,
+        who: &str,
+        labels: &[(&str, &str)],
+        families: &mut Families,
+    ) {
         let mut add = |name: &str, kind, help: &str, value: Option<f64>| {
             if let Some(value) = value {
                 families.add(
                     &format!("{prefix}process_{name}"),
                     kind,
                     &format!("{help} of the {who}."),
-                    &[],
+                    labels,
                     value,
                 );
             }
@@ -117,9 +128,16 @@ pub struct EngineProcess {
 }
 
 impl EngineProcess {
-    /// The process of that id, if it started at that time (clock ticks after boot): process ids are used again, and mean
-    /// something else in another namespace.
-    pub fn find(pid: u32, start_ticks: u64) -> Option<Self> {
+    /// The process that the header names, if it can be seen and is still that one: process ids are used again, and mean
+    /// something else in another namespace or after another start of the host (`boot_id` is the present one's).
+    pub fn of(info: &RegionInfo, boot_id: &[u8; 16]) -> Option<Self> {
+        if info.boot_id != *boot_id {
+            return None;
+        }
+        Self::find(info.pid, info.pid_start_ticks)
+    }
+
+    fn find(pid: u32, start_ticks: u64) -> Option<Self> {
         let path = format!("/proc/{pid}");
         let stat = Stat::read(&path)?;
         let started = stat.0.get(22 - Stat::FIRST)?.parse::<u64>().ok()?;
@@ -256,7 +274,7 @@ mod tests {
         assert!(EngineProcess::find(u32::MAX, started).is_none());
         let engine = EngineProcess::find(pid, started).unwrap();
         let mut families = Families::default();
-        Process::current().collect_engine(&engine, &mut families);
+        Process::current().collect_engine(&engine, "a", &mut families);
         let names: Vec<String> = families.finish().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(names.len(), 5, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("hft_process_")));

@@ -46,12 +46,12 @@ fn a_region_cannot_speak_in_the_exporters_name() {
     heartbeat.set(5);
     let text = text(&collect(&dir));
     assert!(
-        text.contains("\nhft_up 1\n") && text.contains("\nhft_other 7\n"),
+        text.contains("\nhft_up{engine=\"engine\"} 1\n") && text.contains("\nhft_other{engine=\"engine\"} 7\n"),
         "{text}"
     );
     assert!(!text.contains("process_resident_memory_bytes 7"), "{text}");
     assert!(
-        text.contains("hft_region_series_refused{reason=\"name_taken\"} 2\n"),
+        text.contains("hft_region_series_refused{engine=\"engine\",reason=\"name_taken\"} 2\n"),
         "{text}"
     );
 }
@@ -70,11 +70,11 @@ fn what_is_not_known_is_left_out_and_states_are_explained() {
     bid.set(64000.5);
     lag.set(-1_500_000);
     let first = text(&collect(&dir));
-    let labels = r#"{exchange="binance",symbol="BTCUSDT"}"#;
+    let labels = r#"{engine="engine",exchange="binance",symbol="BTCUSDT"}"#;
     for line in [
         format!("hft_best_bid{labels} 64000.5"),
         format!("hft_book_quality{labels} 4"),
-        "hft_feed_lag_seconds{exchange=\"binance\"} -0.0015".into(),
+        "hft_feed_lag_seconds{engine=\"engine\",exchange=\"binance\"} -0.0015".into(),
         "# HELP hft_book_quality How far the book can be trusted at this moment. (0 verified, 1 unverified, 2 stale, 3 \
          crossed, 4 resyncing)"
             .into(),
@@ -90,7 +90,10 @@ fn what_is_not_known_is_left_out_and_states_are_explained() {
     bid.retire();
     quality.set(0);
     let second = text(&collect(&dir));
-    assert!(second.contains("hft_feed_last_message_timestamp_seconds{exchange=\"binance\"} 1700000000.5\n"));
+    assert!(
+        second
+            .contains("hft_feed_last_message_timestamp_seconds{engine=\"engine\",exchange=\"binance\"} 1700000000.5\n")
+    );
     assert!(
         second.contains("hft_best_ask") && !second.contains("hft_best_bid"),
         "{second}"
@@ -108,10 +111,10 @@ fn values_above_a_histograms_range_are_in_its_open_bucket_and_counted_as_clipped
     histogram.record(u64::MAX);
     let text = text(&collect(&dir));
     for line in [
-        "hft_tiny_seconds_bucket{le=\"1e-07\"} 1",
-        "hft_tiny_seconds_bucket{le=\"+Inf\"} 2",
-        "hft_tiny_seconds_count 2",
-        "hft_region_clipped_values_total{metric=\"hft_tiny_seconds\"} 1",
+        "hft_tiny_seconds_bucket{engine=\"engine\",le=\"1e-07\"} 1",
+        "hft_tiny_seconds_bucket{engine=\"engine\",le=\"+Inf\"} 2",
+        "hft_tiny_seconds_count{engine=\"engine\"} 2",
+        "hft_region_clipped_values_total{engine=\"engine\",metric=\"hft_tiny_seconds\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is missing in {text}");
     }

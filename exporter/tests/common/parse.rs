@@ -108,13 +108,29 @@ impl Exposition {
         found.first().map(|sample| number(&sample.2))
     }
 
-    /// The one state that holds, and the reason that goes with it.
+    /// The state of the one engine, and the reason that goes with it.
     pub fn state(&self) -> (String, String) {
-        let samples = &self.families["hft_engine_state"].samples;
-        assert_eq!(samples.len(), 1);
-        assert_eq!(samples[0].2, "1");
-        let label = |name: &str| samples[0].1.get(name).cloned().unwrap_or_default();
-        (label("state"), label("reason"))
+        let states = self.states();
+        assert_eq!(states.len(), 1, "{states:?}");
+        states.into_values().next().unwrap()
+    }
+
+    /// State and reason of every engine, by name; of none at all under the empty name.
+    pub fn states(&self) -> BTreeMap<String, (String, String)> {
+        let samples = self.families["hft_engine_state"].samples.iter();
+        let states = samples.map(|(_, labels, value)| {
+            assert_eq!(value, "1");
+            let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+            (label("engine"), (label("state"), label("reason")))
+        });
+        let states: BTreeMap<_, _> = states.collect();
+        for (engine, (state, _)) in &states {
+            let up = f64::from(u8::from(["live", "draining"].contains(&state.as_str())));
+            let labels = [("engine", engine.as_str())];
+            let labels = if engine.is_empty() { &[][..] } else { &labels[..] };
+            assert_eq!(self.get("hft_up", labels), Some(up), "{engine} is {state}");
+        }
+        states
     }
 
     /// Families that the engine wrote, or that speak of a living one.
@@ -125,6 +141,8 @@ impl Exposition {
             "hft_exporter_build_info",
             "hft_scrape_duration_seconds",
             "hft_region_files",
+            "hft_region_files_left_out",
+            "hft_engines",
         ];
         let names = self.families.keys().map(String::as_str);
         names
