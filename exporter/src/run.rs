@@ -60,9 +60,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .collect::<Result<Vec<_>, _>>()?;
     let limits = Limits {
         connections: options.max_connections,
+        streams: options.max_streams,
         patience: Patience::default(),
     };
-    let server = Server::start(listeners, Arc::new(app), limits).map_err(system("start serving"))?;
+    let server = Server::start(listeners, Arc::new(app), limits, None).map_err(system("start serving"))?;
     let watch = move || loop {
         source.watch();
         thread::sleep(WATCH_INTERVAL);
