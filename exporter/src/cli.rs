@@ -36,6 +36,10 @@ pub struct Options {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 16, value_parser = connections)]
     pub max_connections: usize,
 
+    /// Live pages that may be followed at the same time, beside the connections; more get 503.
+    #[arg(long = "web.max-streams", value_name = "N", default_value_t = 8, value_parser = connections)]
+    pub max_streams: usize,
+
     /// Leave out the metrics about the exporter's own process (`process_*`).
     #[arg(long = "web.disable-exporter-metrics")]
     pub disable_exporter_metrics: bool,

@@ -18,8 +18,7 @@ use quantumflow_region::{Metric, Series, Snapshot, Value, catalogue};
 use serde::Serialize;
 
 use crate::index::Index;
-use crate::sight::Sight;
-use crate::source::{Condition, Pass, View};
+use crate::source::{Condition, Pass, Sight, View};
 
 /// How well something does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -132,21 +131,50 @@ fn of_all(components: &[Component]) -> Status {
         let of_kind = || components.iter().filter(|c| c.kind == kind).map(|c| c.status);
         let worst = of_kind().max().unwrap_or(Status::Healthy);
         let all_down = of_kind().all(|status| status == Status::Unhealthy);
-        if worst == Status::Unhealthy && !all_down { Status::Degraded } else { worst }
+        if worst == Status::Unhealthy && !all_down {
+            Status::Degraded
+        } else {
+            worst
+        }
     };
-    components.iter().map(|c| of_kind(c.kind)).max().unwrap_or(Status::Healthy)
+    components
+        .iter()
+        .map(|c| of_kind(c.kind))
+        .max()
+        .unwrap_or(Status::Healthy)
 }
 
 fn process(view: &View) -> Component {
     let (status, look_at) = match view.condition {
         Condition::Live => (Status::Healthy, ""),
-        Condition::Draining => (Status::Degraded, "who asked the engine to stop: its log, and the service manager's"),
-        Condition::Stalled => (Status::Unhealthy, "whether the process is stopped or starved: its state in ps, the host's load"),
-        Condition::Panicked => (Status::Unhealthy, "the panic's text: quantumflow region show, or the engine's log"),
-        Condition::Crashed => (Status::Unhealthy, "the kernel's log for a kill (out of memory), and the service manager's for a signal"),
-        Condition::Closed => (Status::Unhealthy, "whether the engine should run, and its exit code: quantumflow region show"),
-        Condition::Unreadable => (Status::Unhealthy, "versions of engine and exporter, and the permissions of the region's file"),
-        Condition::Absent => (Status::Unhealthy, "whether the engine was started, and that --region-dir is its directory"),
+        Condition::Draining => (
+            Status::Degraded,
+            "who asked the engine to stop: its log, and the service manager's",
+        ),
+        Condition::Stalled => (
+            Status::Unhealthy,
+            "whether the process is stopped or starved: its state in ps, the host's load",
+        ),
+        Condition::Panicked => (
+            Status::Unhealthy,
+            "the panic's text: quantumflow region show, or the engine's log",
+        ),
+        Condition::Crashed => (
+            Status::Unhealthy,
+            "the kernel's log for a kill (out of memory), and the service manager's for a signal",
+        ),
+        Condition::Closed => (
+            Status::Unhealthy,
+            "whether the engine should run, and its exit code: quantumflow region show",
+        ),
+        Condition::Unreadable => (
+            Status::Unhealthy,
+            "versions of engine and exporter, and the permissions of the region's file",
+        ),
+        Condition::Absent => (
+            Status::Unhealthy,
+            "whether the engine was started, and that --region-dir is its directory",
+        ),
     };
     let reason = match &view.reason {
         Some(reason) => format!("{}: {reason}", view.condition.name()),
@@ -155,7 +183,13 @@ fn process(view: &View) -> Component {
     component(Kind::Engine, "", status, reason, look_at)
 }
 
-fn component(kind: Kind, name: impl Into<String>, status: Status, reason: impl Into<String>, look_at: &'static str) -> Component {
+fn component(
+    kind: Kind,
+    name: impl Into<String>,
+    status: Status,
+    reason: impl Into<String>,
+    look_at: &'static str,
+) -> Component {
     Component {
         kind,
         name: name.into(),
@@ -182,11 +216,34 @@ impl Judged<'_> {
         let make = |status, reason, look_at| component(Kind::Threads, "", status, reason, look_at);
         if !view.stuck.is_empty() {
             let reason = format!("hang inside a round of their loop: {}", view.stuck.join(", "));
-            return make(Status::Unhealthy, reason, "where the thread is: gdb -p, or /proc/PID/task/TID/stack");
+            return make(
+                Status::Unhealthy,
+                reason,
+                "where the thread is: gdb -p, or /proc/PID/task/TID/stack",
+            );
+        }
+        let is_hot = |name: &&str| {
+            self.now
+                .find(&catalogue::HOT_LOOP_ITERATIONS, &[("writer", name)])
+                .is_some()
+        };
+        let stopped: Vec<&str> = view.idle.iter().map(|name| &**name).filter(is_hot).collect();
+        if !stopped.is_empty() {
+            // A hot thread never waits between two rounds.
+            let reason = format!("begin no round any more: {}", stopped.join(", "));
+            return make(
+                Status::Unhealthy,
+                reason,
+                "whether the thread still exists: ls /proc/PID/task, the engine's log",
+            );
         }
         if let Some((_, earlier)) = late {
             let reason = format!("housekeeping has not reported for {} s", earlier.age.as_secs());
-            return make(Status::Degraded, reason, "the engine's log; hft_heartbeat_timestamp_seconds");
+            return make(
+                Status::Degraded,
+                reason,
+                "the engine's log; hft_heartbeat_timestamp_seconds",
+            );
         }
         make(Status::Healthy, format!("{} at work", self.snapshot.writers.len()), "")
     }
@@ -207,12 +264,20 @@ impl Judged<'_> {
             }
             let last = self.now.find(&catalogue::FEED_LAST_MESSAGE, &labels);
             let Some(Value::Timestamp(last @ 1..)) = last.map(|series| &series.value) else {
-                return make(Status::Degraded, "connected, and no message has come".into(), "hft_feed_subscriptions");
+                return make(
+                    Status::Degraded,
+                    "connected, and no message has come".into(),
+                    "hft_feed_subscriptions",
+                );
             };
             let silent = Duration::from_nanos(self.now_unix_ns.saturating_sub(*last));
             if silent >= FEED_SILENT_AFTER {
                 let reason = format!("connected, and silent for {} s", silent.as_secs());
-                return make(Status::Degraded, reason, "hft_feed_subscriptions, hft_feed_errors_total by error_type");
+                return make(
+                    Status::Degraded,
+                    reason,
+                    "hft_feed_subscriptions, hft_feed_errors_total by error_type",
+                );
             }
             make(Status::Healthy, "connected and fresh".into(), "")
         })
@@ -223,7 +288,13 @@ impl Judged<'_> {
             let (exchange, symbol) = (series.meta.label("exchange")?, series.meta.label("symbol")?);
             let labels = [("exchange", exchange), ("symbol", symbol)];
             let make = |status, reason, look_at| {
-                Some(component(Kind::Book, format!("{exchange}/{symbol}"), status, reason, look_at))
+                Some(component(
+                    Kind::Book,
+                    format!("{exchange}/{symbol}"),
+                    status,
+                    reason,
+                    look_at,
+                ))
             };
             let quality = state_name(series);
             if !is_usable(series) {
@@ -239,12 +310,19 @@ impl Judged<'_> {
                     ),
                     None => (Status::Degraded, quality.to_owned()),
                 };
-                return make(status, reason, "hft_book_resyncs_total, hft_book_gaps_total and the exchange's feed");
+                return make(
+                    status,
+                    reason,
+                    "hft_book_resyncs_total, hft_book_gaps_total and the exchange's feed",
+                );
             }
             let faults = [
                 ("sequence gaps", &catalogue::BOOK_GAPS),
                 ("failed checksums", &catalogue::BOOK_CHECKSUM_FAILURES),
-                ("disagreements with the exchange's top", &catalogue::BOOK_TOP_DISAGREEMENTS),
+                (
+                    "disagreements with the exchange's top",
+                    &catalogue::BOOK_TOP_DISAGREEMENTS,
+                ),
                 ("times crossed", &catalogue::BOOK_CROSSED),
             ];
             let grown = faults.map(|(what, metric)| (what, self.grown(metric, &labels)));
@@ -270,7 +348,11 @@ impl Judged<'_> {
             }
             if allocations > 0 {
                 let reason = format!("loaded; {allocations} heap allocations {}", self.window());
-                return make(Status::Degraded, reason, "hft_model_allocations_total and hft_prediction_latency_seconds");
+                return make(
+                    Status::Degraded,
+                    reason,
+                    "hft_model_allocations_total and hft_prediction_latency_seconds",
+                );
             }
             make(Status::Healthy, "loaded".into(), "")
         })
@@ -281,7 +363,11 @@ impl Judged<'_> {
         let failed = self.grown(&catalogue::SIGNALS_SUPPRESSED, &[("reason", "model_failed")]);
         if failed > 0 {
             let reason = format!("a model failed {failed} times {}", self.window());
-            return make(Status::Degraded, reason, "hft_signals_suppressed_total by reason, the engine's log");
+            return make(
+                Status::Degraded,
+                reason,
+                "hft_signals_suppressed_total by reason, the engine's log",
+            );
         }
         let predicted = self.grown(&catalogue::PREDICTIONS, &[]);
         let published = self.grown(&catalogue::SIGNALS_PUBLISHED, &[]);
@@ -289,7 +375,11 @@ impl Judged<'_> {
         let has_ring = self.now.total(&catalogue::SIGNAL_RING_SLOTS, &[]) > 0.0;
         if has_ring && predicted > 0 && published + suppressed == 0 {
             let reason = format!("{predicted} predictions and no signal {}", self.window());
-            return make(Status::Degraded, reason, "the signal ring: quantumflow signals, space in its directory");
+            return make(
+                Status::Degraded,
+                reason,
+                "the signal ring: quantumflow signals, space in its directory",
+            );
         }
         make(Status::Healthy, format!("{published} published {}", self.window()), "")
     }
@@ -324,7 +414,9 @@ impl Judged<'_> {
         let mut reason = format!("{series} series, read in {} µs", pass.took.as_micros());
         if unknown > 0 {
             // What an older exporter does not know, it leaves out: by design, and no fault of the engine.
-            reason.push_str(&format!("; {unknown} entries are of a newer format than this exporter's"));
+            reason.push_str(&format!(
+                "; {unknown} entries are of a newer format than this exporter's"
+            ));
         }
         component(Kind::Region, "", Status::Healthy, reason, "")
     }
@@ -347,7 +439,9 @@ impl Judged<'_> {
 
 /// The name of the state that a series is in.
 pub fn state_name(series: &Series) -> &str {
-    let Value::State(number) = series.value else { return "unknown" };
+    let Value::State(number) = series.value else {
+        return "unknown";
+    };
     let names = &series.meta.states;
     usize::try_from(number)
         .ok()

@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::health::state_name;
-use crate::sight::Sight;
+use crate::source::Sight;
 
 /// An engine with its state, and with its series while it is up.
 #[derive(Serialize)]
@@ -115,7 +115,9 @@ impl Serialize for One<'_> {
                 map.serialize_entry("value", &Count(*number))?;
                 map.serialize_entry("state", state_name(self.0))?;
             }
-            Value::GaugeI64(n) if meta.scale == 0 && n.unsigned_abs() <= EXACT_MAX => map.serialize_entry("value", n)?,
+            Value::GaugeI64(n) if meta.scale == 0 && n.unsigned_abs() <= EXACT_MAX => {
+                map.serialize_entry("value", n)?
+            }
             // NaN is written as null.
             value => map.serialize_entry("value", &meta.to_base(value.as_f64().unwrap_or(1.0)))?,
         }
@@ -143,14 +145,25 @@ fn known(histogram: &HistogramSnapshot, value: f64) -> Option<f64> {
 }
 
 /// The percentiles that are written, with their keys.
-pub const PERCENTILES: [(&str, f64); 5] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("p99.99", 99.99)];
+pub const PERCENTILES: [(&str, f64); 5] = [
+    ("p50", 50.0),
+    ("p90", 90.0),
+    ("p99", 99.0),
+    ("p99.9", 99.9),
+    ("p99.99", 99.99),
+];
 
 struct Percentiles<'a>(&'a SeriesMeta, &'a HistogramSnapshot);
 
 impl Serialize for Percentiles<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(meta, histogram) = self;
-        let value = |percentile| known(histogram, meta.to_base(histogram.value_at_percentile(percentile) as f64));
+        let value = |percentile| {
+            known(
+                histogram,
+                meta.to_base(histogram.value_at_percentile(percentile) as f64),
+            )
+        };
         serializer.collect_map(PERCENTILES.map(|(key, percentile)| (key, value(percentile))))
     }
 }

@@ -6,6 +6,7 @@
 //! - [`source`] finds the newest region, judges whether its engine lives, and copies its values at a bearable rate;
 //! - [`engine`] and [`process`] turn that into metric families, by way of [`family`], which lets nothing through that
 //!   would spoil a scrape, and [`ladder`], which picks the buckets of a histogram that are shown;
+//! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
 //! - [`exposition`] writes families as text; [`app`] has an answer for each path; [`http`] has the sockets;
 //! - [`cli`] and [`run`] are the command.
 
@@ -25,5 +26,4 @@ pub mod monitoring;
 pub mod page;
 pub mod process;
 pub mod run;
-pub mod sight;
 pub mod source;

@@ -20,8 +20,7 @@ use crate::engine::{REVISION, VERSION};
 use crate::health::{self, Component, Report, Status};
 use crate::http::Response;
 use crate::json;
-use crate::sight::{Host, Sight, look, scrape};
-use crate::source::Source;
+use crate::source::{Host, Sight, Source};
 use baseline::Baselines;
 
 /// Paths that are answered here.
@@ -78,7 +77,7 @@ impl Monitoring {
     /// for their health already knows what grew.
     pub fn observe(&self) {
         if self.baselines().is_due(Instant::now()) {
-            let host = scrape(&self.source);
+            let host = self.source.scrape();
             self.baselines().remember(&host, Instant::now());
         }
     }
@@ -87,14 +86,14 @@ impl Monitoring {
     pub fn answer(&self, path: &str) -> Option<Response> {
         Some(match path {
             "/monitoring/health" => {
-                let host = scrape(&self.source);
+                let host = self.source.scrape();
                 let report = self.judge(&host);
                 document(if report.status == Status::Unhealthy { 503 } else { 200 }, &report)
             }
-            "/monitoring/health/readiness" => readiness(&look(&self.source)),
+            "/monitoring/health/readiness" => readiness(&self.source.look()),
             "/monitoring/health/liveness" => document(200, &Alive { status: "alive" }),
-            "/monitoring/system/info" => document(200, &system::Info::of(&look(&self.source))),
-            "/metrics.json" => metrics(&scrape(&self.source)),
+            "/monitoring/system/info" => document(200, &system::Info::of(&self.source.look())),
+            "/metrics.json" => metrics(&self.source.scrape()),
             _ => return None,
         })
     }
@@ -114,7 +113,11 @@ impl Monitoring {
             .collect();
         baselines.remember(host, now);
         HostReport {
-            status: engines.iter().map(|e| e.report.status).max().unwrap_or(Status::Unhealthy),
+            status: engines
+                .iter()
+                .map(|e| e.report.status)
+                .max()
+                .unwrap_or(Status::Unhealthy),
             reason: host.reason.clone(),
             exporter: exporter(host),
             engines,
@@ -211,7 +214,10 @@ fn exporter(host: &Host) -> Component {
         kind: health::Kind::Exporter,
         name: String::new(),
         status: if slow { Status::Degraded } else { Status::Healthy },
-        reason: format!("version {VERSION}, revision {REVISION}, slowest pass {} µs", slowest.as_micros()),
+        reason: format!(
+            "version {VERSION}, revision {REVISION}, slowest pass {} µs",
+            slowest.as_micros()
+        ),
         look_at: slow.then_some("the exporter's share of a core: its unit's CPUQuota, the host's load"),
     }
 }

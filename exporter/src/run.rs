@@ -42,12 +42,7 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<(), RunError> {
     let source = Arc::new(Source::new(&options.region_dir));
     let process_metrics = !options.disable_exporter_metrics;
-    let app = App::new(
-        Arc::clone(&source),
-        &options.telemetry_path,
-        options.max_requests,
-        process_metrics,
-    );
+    let app = App::new(source, &options.telemetry_path, options.max_requests, process_metrics);
     if options.once {
         let text = app.exposition().map_err(RunError::Encode)?;
         return print(&text);
@@ -60,11 +55,14 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .collect::<Result<Vec<_>, _>>()?;
     let limits = Limits {
         connections: options.max_connections,
+        streams: options.max_streams,
         patience: Patience::default(),
     };
-    let server = Server::start(listeners, Arc::new(app), limits).map_err(system("start serving"))?;
+    let app = Arc::new(app);
+    let watched = Arc::clone(&app);
+    let server = Server::start(listeners, app, limits, None).map_err(system("start serving"))?;
     let watch = move || loop {
-        source.watch();
+        watched.watch();
         thread::sleep(WATCH_INTERVAL);
     };
     thread::Builder::new()

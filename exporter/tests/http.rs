@@ -196,7 +196,7 @@ fn slow_clients_do_not_hold_up_the_others() {
 fn in_process(body: usize, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let handler = move |_: &Request| Response::text(200, "x".repeat(body));
-    Server::start(vec![listener], Arc::new(handler), limits).unwrap()
+    Server::start(vec![listener], Arc::new(handler), limits, None).unwrap()
 }
 
 #[test]
@@ -210,6 +210,7 @@ fn a_head_that_never_ends_is_given_up() {
         Limits {
             connections: 1,
             patience,
+            ..Limits::default()
         },
     );
     let mut slow = Client::connect(server.addresses()[0]);
@@ -230,6 +231,7 @@ fn an_answer_that_nobody_reads_is_given_up() {
         Limits {
             connections: 1,
             patience,
+            ..Limits::default()
         },
     );
     let address = server.addresses()[0];
@@ -253,6 +255,7 @@ fn an_idle_connection_is_closed_in_time_and_without_a_word() {
         Limits {
             connections: 4,
             patience,
+            ..Limits::default()
         },
     );
     let mut client = Client::connect(server.addresses()[0]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use quantumflow_region::Snapshot;
 
 use crate::health::Earlier;
-use crate::sight::{Host, Sight};
+use crate::source::{Host, Sight};
 
 /// Time between the two copies of an engine.
 pub(super) const SPACING: Duration = Duration::from_secs(10);
@@ -73,7 +73,10 @@ impl Baselines {
 impl Copy {
     fn of(sight: &Sight, at: Instant) -> Option<Self> {
         let snapshot = &sight.pass.as_ref()?.snapshot;
-        let numbers = snapshot.series.iter().filter(|series| series.value.histogram().is_none());
+        let numbers = snapshot
+            .series
+            .iter()
+            .filter(|series| series.value.histogram().is_none());
         Some(Self {
             at,
             instance_id: sight.view.region.as_ref()?.info.instance_id,

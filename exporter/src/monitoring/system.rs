@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Build;
 use crate::json::Process;
-use crate::sight::Host;
+use crate::source::Host;
 
 /// The answer of `/monitoring/system/info`.
 #[derive(Serialize)]
@@ -102,7 +102,9 @@ fn cores(stat: &str) -> Option<usize> {
 }
 
 fn count(memory: &str, key: &str) -> Option<u64> {
-    let value = memory.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let value = memory
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     value.split_whitespace().next()?.parse().ok()
 }
 
@@ -145,7 +147,10 @@ mod tests {
         assert!(system.cores_online >= system.cores_of_exporter, "{system:?}");
         assert!(system.memory_bytes > system.memory_available_bytes, "{system:?}");
         assert!(system.page_size_bytes.is_some_and(u64::is_power_of_two), "{system:?}");
-        assert!(system.uptime_seconds.is_some_and(|s| s > 0.0) && system.load.is_some(), "{system:?}");
+        assert!(
+            system.uptime_seconds.is_some_and(|s| s > 0.0) && system.load.is_some(),
+            "{system:?}"
+        );
         assert!(system.kernel.is_some_and(|kernel| kernel.contains('.')));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::monitoring::HostReport;
-use crate::sight::Host;
+use crate::source::Host;
 use engine::Engine;
 
 /// What was seen, and when by the clock of this process.

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::engine::{REVISION, VERSION};
 use crate::monitoring;
-use crate::sight::{Host, Sight};
-use crate::source::Condition;
+use crate::source::{Condition, Host, Sight};
 
 /// The page's title: the worst state, so that a row of browser tabs tells which host to look at.
 pub fn title(host: &Host) -> String {
@@ -19,7 +18,11 @@ pub fn title(host: &Host) -> String {
 pub fn facts(host: &Host, dir: &Path) -> String {
     let mut html = String::from("<dl>\n");
     if host.engines.is_empty() {
-        fact(&mut html, "Engine", &state(Condition::Absent.name(), host.reason.as_deref()));
+        fact(
+            &mut html,
+            "Engine",
+            &state(Condition::Absent.name(), host.reason.as_deref()),
+        );
     }
     for sight in &host.engines {
         html.push_str(&of_engine(sight));

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::document::{Document, Seen};
 use crate::http::{Answer, Response, Stream};
 use crate::monitoring::Monitoring;
-use crate::sight::scrape;
 use crate::source::Source;
 
 /// Time from one tick to the next. Rates on the page are over this interval.
@@ -62,7 +61,7 @@ impl Live {
     }
 
     fn make(&self, state: &mut State, now: Instant) {
-        let host = scrape(&self.source);
+        let host = self.source.scrape();
         let report = self.monitoring.judge(&host);
         let seen = Seen {
             at: Instant::now(),

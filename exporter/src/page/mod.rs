@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use crate::http::{Answer, Request, Response};
 use crate::monitoring::Monitoring;
@@ -65,7 +65,7 @@ impl Pages {
     }
 
     fn page(&self) -> Response {
-        let host = crate::sight::look(&self.source);
+        let host = self.source.look();
         let facts = landing::facts(&host, self.source.dir());
         let links = landing::links(&self.telemetry_path);
         let html = TEMPLATE
@@ -78,7 +78,7 @@ impl Pages {
             content_type: "text/html; charset=utf-8",
             ..Response::text(200, html)
         }
-        .with_header("Content-Security-Policy", &POLICY)
+        .with_header("Content-Security-Policy", POLICY.as_str())
         .with_header("Referrer-Policy", "no-referrer")
     }
 }
@@ -94,7 +94,7 @@ const SCRIPT: &str = concat!(
 
 /// What the browser may do with the page.
 pub static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text));
+    let hash = |text: &str| BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()));
     format!(
         "default-src 'none'; connect-src 'self'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -127,7 +127,7 @@ function showBooks(numbers) {
 function showThreads(numbers) {
   fill($("threads"), numbers.threads.map((thread) => [thread.name, [
     thread.name,
-    thread.is_stuck ? ["hangs", "bad"] : ["at work", "good"],
+    thread.is_stuck ? ["hangs", "bad"] : thread.is_idle ? ["at rest", ""] : ["at work", "good"],
     thread.cpu === null ? NONE : String(thread.cpu),
     thread.tid ? String(thread.tid) : NONE,
     thread.rounds.total === 0 ? NONE : perSecond(thread.rounds.per_second),

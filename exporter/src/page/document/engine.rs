@@ -10,7 +10,7 @@ use crate::health::{Component, Status, state_name};
 use crate::index::Index;
 use crate::json::{Count, Process};
 use crate::monitoring::EngineReport;
-use crate::sight::Sight;
+use crate::source::Sight;
 
 #[derive(Serialize)]
 pub(super) struct Engine<'a> {
@@ -124,6 +124,8 @@ struct Thread<'a> {
     tid: u32,
     cpu: Option<u32>,
     is_stuck: bool,
+    /// It has begun no round for some seconds, as cold threads may.
+    is_idle: bool,
     rounds: Rate,
     /// Share of the rounds that found something to do.
     busy_ratio: Option<f64>,
@@ -271,6 +273,7 @@ impl<'a> Between<'a, '_> {
                 tid: writer.tid,
                 cpu: writer.cpu,
                 is_stuck: sight.view.stuck.contains(&writer.name),
+                is_idle: sight.view.idle.contains(&writer.name),
                 busy_ratio: busy.zip(rounds.per_second).and_then(|(busy, all)| of(busy, all)),
                 rounds,
                 breadcrumb: writer.breadcrumb,

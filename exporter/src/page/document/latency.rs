@@ -50,7 +50,8 @@ pub(super) fn all(now: &Index<'_>, before: Option<&Index<'_>>) -> Vec<Latency> {
     });
     let features = [("features of a book".to_owned(), &catalogue::FEATURE_LATENCY, vec![])];
     let rows = stages.into_iter().chain(features).chain(models);
-    rows.filter_map(|(name, metric, labels)| row(name, metric, &labels, now, before)).collect()
+    rows.filter_map(|(name, metric, labels)| row(name, metric, &labels, now, before))
+        .collect()
 }
 
 fn row(
