@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::Registry;
 
-use crate::engine::EngineCollector;
-use crate::exposition;
+use crate::engine::{EngineCollector, Engines};
+use crate::exposition::{Format, openmetrics, protobuf, text};
 use crate::http::{Answer, Handler, Request, Response};
 use crate::page::Pages;
-use crate::process::ProcessCollector;
+use crate::select::Selection;
 use crate::source::{Sight, Source, View};
 
 /// The exporter without its sockets.
 pub struct App {
     source: Arc<Source>,
-    registry: Registry,
+    engines: Arc<Engines>,
     telemetry_path: String,
     /// Most scrapes at one time, zero for no limit.
     max_requests: usize,
@@ -26,18 +26,11 @@ pub struct App {
 impl App {
     /// Serves what `source` finds, at `telemetry_path`; with the metrics of its own process if `process_metrics`.
     pub fn new(source: Arc<Source>, telemetry_path: &str, max_requests: usize, process_metrics: bool) -> Self {
-        let registry = Registry::new();
-        let fresh = "the first collectors of a registry clash with nothing";
-        registry
-            .register(Box::new(EngineCollector::new(Arc::clone(&source))))
-            .expect(fresh);
-        if process_metrics {
-            registry.register(Box::new(ProcessCollector::default())).expect(fresh);
-        }
+        let engines = Arc::new(Engines::new(Arc::clone(&source), process_metrics));
         Self {
             pages: Pages::new(Arc::clone(&source), telemetry_path),
             source,
-            registry,
+            engines,
             telemetry_path: telemetry_path.to_owned(),
             max_requests,
             scrapes: AtomicUsize::new(0),
@@ -50,15 +43,38 @@ impl App {
         self.pages.observe();
     }
 
-    /// One exposition.
+    /// One exposition of everything, as text.
     ///
     /// # Errors
-    /// What the encoder refuses; the collectors hand it nothing of the kind.
+    /// What the encoder refuses; the collector hands it nothing of the kind.
     pub fn exposition(&self) -> Result<String, prometheus::Error> {
-        exposition::encode(&self.registry.gather())
+        self.text(Selection::default())
     }
 
-    fn metrics(&self) -> Response {
+    /// What `selection` asks for, in `format`.
+    ///
+    /// # Errors
+    /// As [`exposition`](Self::exposition).
+    pub fn encode(&self, selection: Selection, format: Format) -> Result<Vec<u8>, prometheus::Error> {
+        Ok(match format {
+            Format::Text => self.text(selection)?.into_bytes(),
+            Format::OpenMetrics => openmetrics::encode(&self.engines.families(&selection, false)).into_bytes(),
+            Format::Protobuf => protobuf::encode(&self.engines.families(&selection, true)),
+        })
+    }
+
+    fn text(&self, selection: Selection) -> Result<String, prometheus::Error> {
+        // A registry for each scrape, since each asks for its own part.
+        let registry = Registry::new();
+        registry.register(Box::new(EngineCollector::new(Arc::clone(&self.engines), selection)))?;
+        text::encode(&registry.gather())
+    }
+
+    fn metrics(&self, request: &Request) -> Response {
+        let selection = match Selection::parse(&request.query) {
+            Ok(selection) => selection,
+            Err(error) => return Response::text(400, format!("{error}\n")),
+        };
         let scrape = Scrape::begin(&self.scrapes);
         if self.max_requests > 0 && scrape.at_once > self.max_requests {
             return Response::text(
@@ -66,16 +82,16 @@ impl App {
                 format!("{} scrapes are under way, try again later\n", self.max_requests),
             );
         }
-        match self.exposition() {
-            Ok(text) => {
-                let content_type = exposition::CONTENT_TYPE;
-                Response {
-                    status: 200,
-                    content_type,
-                    headers: Vec::new(),
-                    body: text.into_bytes(),
-                }
-            }
+        let accept = request.headers.iter().filter(|(name, _)| name == "accept");
+        let accept: Vec<&str> = accept.map(|(_, value)| value.as_str()).collect();
+        let format = Format::negotiate(&accept.join(","));
+        match self.encode(selection, format) {
+            Ok(body) => Response {
+                status: 200,
+                content_type: format.content_type(),
+                headers: Vec::new(),
+                body,
+            },
             Err(error) => Response::text(500, format!("failed to encode the metrics: {error}\n")),
         }
     }
@@ -102,7 +118,7 @@ impl App {
 impl Handler for App {
     fn answer(&self, request: &Request) -> Answer {
         Answer::Whole(match request.path.as_str() {
-            path if path == self.telemetry_path => self.metrics(),
+            path if path == self.telemetry_path => self.metrics(request),
             "/-/healthy" | "/healthz" | "/livez" => Response::text(200, "healthy\n"),
             "/-/ready" | "/readyz" => self.ready(),
             _ => {

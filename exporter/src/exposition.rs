@@ -1,87 +1,96 @@
-//! Metric families as Prometheus text, format 0.0.4.
+//! Metric families in the formats that Prometheus reads, and which of them a client is given.
 //!
-//! The `prometheus` crate's `TextEncoder` writes everything but histograms. Those are written here, because the encoder
-//! spells a bucket's bound as Rust does (`le="0.0000001"`, `le="1"`), and the bound is a label: Prometheus 2 keeps it as
-//! it stands, Prometheus 3 turns it into Go's spelling (`1e-07`, `1.0`). Rules and panels over both, or over an upgrade
-//! from one to the other, then see two series. Written in the canonical spelling at once, both majors agree. The bound
-//! has no other way through the encoder: its protocol types hold it as a number.
+//! Text 0.0.4 is what everyone understands and what is sent when nothing else was asked for, or nothing that is known:
+//! a scrape is never refused for its `Accept` line. OpenMetrics 1.0 has units and stricter rules. Protobuf alone carries
+//! native histograms and the times from which counters count.
 
-use std::fmt::Write as _;
+pub mod openmetrics;
+pub mod protobuf;
+pub mod text;
 
-use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-use prometheus::{Error, TextEncoder};
+/// A format of an exposition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics text 1.0.0.
+    OpenMetrics,
+    /// `io.prometheus.client.MetricFamily` messages, each after its length.
+    Protobuf,
+}
 
-/// What Prometheus 3 insists on; the crate's own constant lacks the charset.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Writes the families in their order.
-///
-/// # Errors
-/// What the encoder refuses: a family without a name or without a metric.
-pub fn encode(families: &[MetricFamily]) -> Result<String, Error> {
-    let mut text = String::with_capacity(64 * 1024);
-    let encoder = TextEncoder::new();
-    for family in families {
-        if family.get_field_type() == MetricType::HISTOGRAM {
-            histogram(&mut text, family);
-        } else {
-            encoder.encode_utf8(std::slice::from_ref(family), &mut text)?;
+impl Format {
+    /// The value of `Content-Type`. Prometheus 3 reads nothing without it.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
-    Ok(text)
-}
 
-fn histogram(text: &mut String, family: &MetricFamily) {
-    let name = family.name();
-    if !family.help().is_empty() {
-        let _ = write!(text, "# HELP {name} ");
-        escape(text, family.help(), false);
-        text.push('\n');
-    }
-    let _ = writeln!(text, "# TYPE {name} histogram");
-    for metric in family.get_metric() {
-        let histogram = metric.get_histogram();
-        let labels = metric.get_label();
-        let finite = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
-        let bounds = finite.map(|b| (b.upper_bound(), b.cumulative_count()));
-        for (bound, count) in bounds.chain([(f64::INFINITY, histogram.get_sample_count())]) {
-            sample(text, name, "_bucket", labels, Some(&canonical(bound)), &count);
+    /// The format that a client likes best, by the value of its `Accept` line; text where it names none that is known.
+    /// Of equally liked ones it is the one named first.
+    pub fn negotiate(accept: &str) -> Self {
+        let mut best = (0.0, Self::Text);
+        for range in accept.split(',').take(RANGES_MAX) {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let parameters: Vec<(&str, &str)> = parts.filter_map(parameter).collect();
+            let value = |name: &str| {
+                let mut found = parameters.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.next().map(|(_, value)| *value)
+            };
+            let quality = match value("q").map(str::parse::<f64>) {
+                None => 1.0,
+                Some(Ok(quality)) if (0.0..=1.0).contains(&quality) => quality,
+                Some(_) => 0.0,
+            };
+            if let Some(format) = Self::of(name, value)
+                && quality > best.0
+            {
+                best = (quality, format);
+            }
         }
-        sample(text, name, "_sum", labels, None, &histogram.get_sample_sum());
-        sample(text, name, "_count", labels, None, &histogram.get_sample_count());
+        best.1
+    }
+
+    fn of<'a>(name: &str, value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "text/plain" if matches!(value("version"), None | Some("0.0.4")) => Some(Self::Text),
+            "*/*" | "text/*" => Some(Self::Text),
+            "application/openmetrics-text" if matches!(value("version"), None | Some("1.0.0")) => {
+                Some(Self::OpenMetrics)
+            }
+            "application/vnd.google.protobuf"
+                if value("proto") == Some("io.prometheus.client.MetricFamily")
+                    && value("encoding") == Some("delimited") =>
+            {
+                Some(Self::Protobuf)
+            }
+            _ => None,
+        }
     }
 }
 
-fn sample(
-    text: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &[LabelPair],
-    le: Option<&str>,
-    value: &dyn std::fmt::Display,
-) {
-    text.push_str(name);
-    text.push_str(suffix);
-    let labels = labels
-        .iter()
-        .map(|pair| (pair.name(), pair.value()))
-        .chain(le.map(|bound| ("le", bound)));
-    let mut separator = '{';
-    for (label, value) in labels {
-        text.push(separator);
-        separator = ',';
-        text.push_str(label);
-        text.push_str("=\"");
-        escape(text, value, true);
-        text.push('"');
-    }
-    if separator == ',' {
-        text.push('}');
-    }
-    let _ = writeln!(text, " {value}");
+/// `name=value`, the value without its quotes.
+fn parameter(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    Some((name.trim(), value.trim().trim_matches('"')))
 }
 
+/// A client that names more formats gets the best of these.
+const RANGES_MAX: usize = 32;
+
+/// Appends `raw` with the escapes of both text formats; quotes too, where it stands between quotes.
 fn escape(text: &mut String, raw: &str, quotes: bool) {
+    // Nearly always there is nothing to escape.
+    if !raw.contains(['\\', '\n', '"']) {
+        text.push_str(raw);
+        return;
+    }
     for c in raw.chars() {
         match c {
             '\\' => text.push_str("\\\\"),
@@ -126,7 +135,6 @@ const GO_EXPONENT_MIN: i32 = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prometheus::proto::{Bucket, Counter, Histogram, Metric};
 
     #[test]
     fn numbers_are_spelled_as_go_spells_them() {
@@ -166,56 +174,43 @@ mod tests {
         }
     }
 
-    fn label(name: &str, value: &str) -> LabelPair {
-        let mut pair = LabelPair::default();
-        pair.set_name(name.into());
-        pair.set_value(value.into());
-        pair
-    }
-
     #[test]
-    fn a_histogram_has_canonical_bounds_and_escaped_labels() {
-        let bucket = |bound, count| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound);
-            bucket.set_cumulative_count(count);
-            bucket
-        };
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(vec![bucket(1e-7, 1), bucket(1.0, 3)]);
-        histogram.set_sample_count(4);
-        histogram.set_sample_sum(7.5);
-        let mut metric = Metric::from_label(vec![label("stage", "a\"b\\c\nd")]);
-        metric.set_histogram(histogram);
-        let mut family = MetricFamily::default();
-        family.set_name("x_seconds".into());
-        family.set_help("Two\nlines \\ and a \"quote\".".into());
-        family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(vec![metric]);
-        let text = encode(&[family]).unwrap();
-        let labels = r#"stage="a\"b\\c\nd""#;
-        let expected = format!(
-            "# HELP x_seconds Two\\nlines \\\\ and a \"quote\".\n# TYPE x_seconds histogram\n\
-             x_seconds_bucket{{{labels},le=\"1e-07\"}} 1\nx_seconds_bucket{{{labels},le=\"1.0\"}} 3\n\
-             x_seconds_bucket{{{labels},le=\"+Inf\"}} 4\nx_seconds_sum{{{labels}}} 7.5\nx_seconds_count{{{labels}}} 4\n"
-        );
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn other_families_are_the_encoders() {
-        let mut counter = Counter::default();
-        counter.set_value(3.0);
-        let mut metric = Metric::default();
-        metric.set_counter(counter);
-        let mut family = MetricFamily::default();
-        family.set_name("x_total".into());
-        family.set_help("Help.".into());
-        family.set_field_type(MetricType::COUNTER);
-        family.set_metric(vec![metric]);
-        assert_eq!(
-            encode(&[family]).unwrap(),
-            "# HELP x_total Help.\n# TYPE x_total counter\nx_total 3\n"
-        );
+    fn the_best_known_format_is_chosen_and_text_where_there_is_none() {
+        use Format::{OpenMetrics, Protobuf, Text};
+        let proto = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        // What Prometheus 2.42 and 3.5 send, with and without native histograms.
+        let two = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let three = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let native = format!("{proto};q=0.6,{two}").replace("1.0.0,", "1.0.0;q=0.5,");
+        for (accept, format) in [
+            ("", Text),
+            ("*/*", Text),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Text),
+            ("application/json", Text),
+            ("nonsense;;;=,,;q=", Text),
+            (two, OpenMetrics),
+            (three, OpenMetrics),
+            (&native, Protobuf),
+            (proto, Protobuf),
+            ("application/vnd.google.protobuf", Text),
+            (&proto.replace("delimited", "text"), Text),
+            (&format!("text/plain;q=0.9, {proto};q=0.8"), Text),
+            (&format!("text/plain;q=0.8, {proto};q=0.9"), Protobuf),
+            (&format!("{proto};q=0"), Text),
+            (&format!("{proto};q=2, application/openmetrics-text;q=0.1"), OpenMetrics),
+            (
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                OpenMetrics,
+            ),
+            ("APPLICATION/OpenMetrics-Text; Version=\"1.0.0\"", OpenMetrics),
+            ("application/openmetrics-text; version=2.0.0", Text),
+            ("application/openmetrics-text;version=1.0.0, text/plain", OpenMetrics),
+            ("text/plain, application/openmetrics-text;version=1.0.0", Text),
+        ] {
+            assert_eq!(Format::negotiate(accept), format, "{accept}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Metric families under construction: every name and label checked, no series twice.
 //!
-//! The registry checks nothing that a custom collector hands it, and one bad line makes Prometheus refuse the whole
-//! scrape. So whatever wants into an exposition goes through [`Families`]; what does not fit is refused by itself, and
-//! the rest is served.
+//! A region is another program's, and one bad line makes Prometheus refuse the whole scrape. So whatever wants into an
+//! exposition goes through [`Families`]; what does not fit is refused by itself, and the rest is served. What comes out
+//! is written in one of several formats ([`exposition`](crate::exposition)), so a family holds all that the richest of
+//! them shows: native histograms and the times from which counters count.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use prometheus::proto::{Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use crate::native::Native;
 
 /// The kinds of families that occur here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,17 @@ pub enum Type {
     Gauge,
     /// Buckets, a sum and a count.
     Histogram,
+}
+
+impl Type {
+    /// Its name in both text formats.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
 }
 
 /// Why a series was not taken. The names are values of a label.
@@ -60,32 +73,94 @@ impl Refusal {
     }
 }
 
-/// Families under construction, ordered by name.
-#[derive(Default)]
+/// Labels by name, each with its value.
+pub type Labels = Vec<(Arc<str>, Arc<str>)>;
+
+/// Labels from their parts.
+pub fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().map(|&(name, value)| (name.into(), value.into())).collect()
+}
+
+/// Labels that Prometheus takes, sorted.
+///
+/// # Errors
+/// [`Refusal::BadLabel`].
+pub fn checked(mut labels: Labels, kind: Type) -> Result<Arc<Labels>, Refusal> {
+    labels.sort();
+    let twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if twice || !labels.iter().all(|(name, _)| is_label_name(name, kind)) {
+        return Err(Refusal::BadLabel);
+    }
+    // Prometheus takes a label with an empty value for one that is not there.
+    labels.retain(|(_, value)| !value.is_empty());
+    Ok(Arc::new(labels))
+}
+
+/// One series and what it stands at.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Sorted by name, none with an empty value.
+    pub labels: Arc<Labels>,
+    /// In the base unit.
+    pub value: Value,
+    /// When counting began, nanoseconds since the Unix epoch; zero when unknown, and for gauges.
+    pub created_unix_ns: u64,
+}
+
+/// A value in the base unit.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Of a counter or a gauge.
+    Number(f64),
+    /// Of a histogram.
+    Distribution(Distribution),
+}
+
+/// A histogram's values in the base unit.
+#[derive(Clone, Debug, Default)]
+pub struct Distribution {
+    /// Upper bounds, rising, and how many values are at most each. The open end is left out: it is [`count`](Self::count).
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of the values.
+    pub sum: f64,
+    /// How many there are.
+    pub count: u64,
+    /// The same values in exponential buckets, where the format has them.
+    pub native: Option<Native>,
+}
+
+/// A family with its series.
+#[derive(Debug)]
+pub struct Family {
+    /// What it is.
+    pub kind: Type,
+    /// Its sentence.
+    pub help: String,
+    /// In the order in which they came.
+    pub series: Vec<Series>,
+    label_sets: HashSet<Arc<Labels>>,
+}
+
+/// Families under construction.
+#[derive(Debug, Default)]
 pub struct Families {
-    families: BTreeMap<String, Family>,
+    families: BTreeMap<Arc<str>, Family>,
     /// Names that are taken: families and their sample lines.
     lines: HashSet<String>,
     lines_count: usize,
 }
 
-struct Family {
-    kind: Type,
-    proto: MetricFamily,
-    label_sets: HashSet<Vec<(String, String)>>,
-}
-
-/// Most sample lines of one exposition: far above what an engine has, far below what would hurt a scraper.
-const LINES_MAX: usize = 50_000;
+/// Most sample lines of one exposition: far above what the engines of a host have, far below what would hurt a scraper.
+const LINES_MAX: usize = 200_000;
 
 impl Families {
     /// Adds a counter or gauge of the exporter's own, whose names are known to be good.
-    pub fn add(&mut self, name: &str, kind: Type, help: &str, labels: &[(&str, &str)], value: f64) {
-        let taken = self.try_add(name, kind, help, labels, value);
+    pub fn add(&mut self, name: &str, kind: Type, help: &str, pairs: &[(&str, &str)], value: f64) {
+        let taken = self.try_add(name, kind, help, labels(pairs), Value::Number(value), 0);
         debug_assert_eq!(taken, Ok(()), "{name}");
     }
 
-    /// Adds a counter or gauge.
+    /// Adds a series.
     ///
     /// # Errors
     /// Why it was left out; the families are then as they were.
@@ -94,130 +169,103 @@ impl Families {
         name: &str,
         kind: Type,
         help: &str,
-        labels: &[(&str, &str)],
-        value: f64,
+        labels: Labels,
+        value: Value,
+        created_unix_ns: u64,
     ) -> Result<(), Refusal> {
-        let mut metric = Metric::default();
-        match kind {
-            Type::Counter => {
-                let mut counter = Counter::default();
-                counter.set_value(value);
-                metric.set_counter(counter);
-            }
-            _ => {
-                let mut gauge = Gauge::default();
-                gauge.set_value(value);
-                metric.set_gauge(gauge);
-            }
+        // A family's name is judged before its series, so that one fault has one answer.
+        if !is_metric_name(name) {
+            return Err(Refusal::BadName);
         }
-        self.insert(name, kind, help, labels, metric)
+        let labels = checked(labels, kind)?;
+        let same = |family: &Family| family.kind == kind && family.label_sets.contains(&labels);
+        if self.families.get(name).is_some_and(same) {
+            return Err(Refusal::Duplicate);
+        }
+        self.insert(name, kind, help, Arc::clone(&labels), value, created_unix_ns)?;
+        if let Some(family) = self.families.get_mut(name) {
+            family.label_sets.insert(labels);
+        }
+        Ok(())
     }
 
-    /// Adds a histogram.
+    /// Adds a series whose labels were [`checked`] and are no other series' of the family: for callers that remember
+    /// both from the scrape before.
     ///
     /// # Errors
-    /// As [`try_add`](Self::try_add).
-    pub fn try_add_histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-        histogram: Histogram,
-    ) -> Result<(), Refusal> {
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        self.insert(name, Type::Histogram, help, labels, metric)
-    }
-
-    fn insert(
+    /// As [`try_add`](Self::try_add), but for what was checked.
+    pub fn insert(
         &mut self,
         name: &str,
         kind: Type,
         help: &str,
-        labels: &[(&str, &str)],
-        mut metric: Metric,
+        labels: Arc<Labels>,
+        value: Value,
+        created_unix_ns: u64,
     ) -> Result<(), Refusal> {
-        if !is_metric_name(name) {
-            return Err(Refusal::BadName);
-        }
-        let mut label_set: Vec<(String, String)> = labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        label_set.sort();
-        let twice = label_set.windows(2).any(|pair| pair[0].0 == pair[1].0);
-        if twice || !label_set.iter().all(|(name, _)| is_label_name(name, kind)) {
-            return Err(Refusal::BadLabel);
-        }
-        // Prometheus takes a label with an empty value for one that is not there.
-        label_set.retain(|(_, value)| !value.is_empty());
-        let lines = 2 + metric.get_histogram().get_bucket().len();
+        let lines = match &value {
+            Value::Number(_) => 1,
+            Value::Distribution(distribution) => 3 + distribution.buckets.len(),
+        };
         if self.lines_count + lines > LINES_MAX {
             return Err(Refusal::TooMany);
         }
-        match self.families.get(name) {
-            Some(family) if family.kind != kind => return Err(Refusal::TypeDiffers),
-            Some(family) if family.label_sets.contains(&label_set) => return Err(Refusal::Duplicate),
-            Some(_) => {}
-            None => self.claim_lines(name, kind)?,
+        let family = match self.families.get_mut(name) {
+            Some(family) => family,
+            None => self.found(name, kind, help)?,
+        };
+        if family.kind != kind {
+            return Err(Refusal::TypeDiffers);
         }
-        let pairs = label_set.iter().map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.clone());
-            pair.set_value(value.clone());
-            pair
+        family.series.push(Series {
+            labels,
+            value,
+            created_unix_ns,
         });
-        metric.set_label(pairs.collect());
-        let family = self
-            .families
-            .entry(name.to_owned())
-            .or_insert_with(|| Family::new(name, kind, help));
-        family.proto.mut_metric().push(metric);
-        family.label_sets.insert(label_set);
         self.lines_count += lines;
         Ok(())
     }
 
-    /// Takes the names of a new family's lines. The family's own name is one of them even for a histogram, which has no
-    /// such line: a second family of that name would still be refused by Prometheus.
-    fn claim_lines(&mut self, name: &str, kind: Type) -> Result<(), Refusal> {
-        let suffixes: &[&str] = if kind == Type::Histogram {
-            &["", "_bucket", "_sum", "_count"]
-        } else {
-            &[""]
+    /// Begins a family, which takes the names of its lines. The family's own name is one of them even for a histogram,
+    /// which has no such line: a second family of that name would still be refused by Prometheus.
+    fn found(&mut self, name: &str, kind: Type, help: &str) -> Result<&mut Family, Refusal> {
+        if !is_metric_name(name) {
+            return Err(Refusal::BadName);
+        }
+        let suffixes: &[&str] = match kind {
+            Type::Histogram => &["", "_bucket", "_sum", "_count"],
+            _ => &[""],
         };
-        if suffixes
-            .iter()
-            .any(|suffix| self.lines.contains(&format!("{name}{suffix}")))
-        {
+        let lines: Vec<String> = suffixes.iter().map(|suffix| format!("{name}{suffix}")).collect();
+        if lines.iter().any(|line| self.lines.contains(line)) {
             return Err(Refusal::NameTaken);
         }
-        self.lines
-            .extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
-        Ok(())
+        self.lines.extend(lines);
+        Ok(self
+            .families
+            .entry(name.into())
+            .or_insert_with(|| Family::new(kind, help)))
     }
 
     /// The families, by name.
-    pub fn finish(self) -> Vec<MetricFamily> {
-        self.families.into_values().map(|family| family.proto).collect()
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Family)> {
+        self.families.iter().map(|(name, family)| (&**name, family))
+    }
+
+    /// The family of that name.
+    pub fn get(&self, name: &str) -> Option<&Family> {
+        self.families.get(name)
     }
 }
 
 impl Family {
-    fn new(name: &str, kind: Type, help: &str) -> Self {
-        let mut proto = MetricFamily::default();
-        proto.set_name(name.to_owned());
+    fn new(kind: Type, help: &str) -> Self {
         // A carriage return would end a HELP line for some parsers, and other controls are of no use to a reader.
-        proto.set_help(
-            help.chars()
-                .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-                .collect(),
-        );
-        proto.set_field_type(match kind {
-            Type::Counter => MetricType::COUNTER,
-            Type::Gauge => MetricType::GAUGE,
-            Type::Histogram => MetricType::HISTOGRAM,
-        });
+        let help = help.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
         Self {
             kind,
-            proto,
+            help: help.collect(),
+            series: Vec::new(),
             label_sets: HashSet::new(),
         }
     }
@@ -239,85 +287,4 @@ fn is_label_name(name: &str, kind: Type) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn histogram(families: &mut Families, name: &str, labels: &[(&str, &str)]) -> Result<(), Refusal> {
-        families.try_add_histogram(name, "", labels, Histogram::default())
-    }
-
-    #[test]
-    fn what_would_spoil_a_scrape_is_refused() {
-        let mut families = Families::default();
-        let long = "x".repeat(201);
-        for name in ["", "1a", "a-b", "a b", "a\nb", "é", "a{", long.as_str()] {
-            assert_eq!(
-                families.try_add(name, Type::Gauge, "", &[], 1.0),
-                Err(Refusal::BadName),
-                "{name:?}"
-            );
-        }
-        for label in ["", "1a", "a:b", "__a", "a\"", "a b", "quantile"] {
-            let labels = [(label, "v")];
-            assert_eq!(
-                families.try_add("a", Type::Gauge, "", &labels, 1.0),
-                Err(Refusal::BadLabel),
-                "{label:?}"
-            );
-        }
-        assert_eq!(
-            families.try_add("a", Type::Gauge, "", &[("x", "1"), ("x", "2")], 1.0),
-            Err(Refusal::BadLabel)
-        );
-        assert_eq!(histogram(&mut families, "a", &[("le", "1")]), Err(Refusal::BadLabel));
-        assert!(families.finish().is_empty(), "a refusal leaves nothing behind");
-    }
-
-    #[test]
-    fn a_series_is_taken_once_whatever_the_order_of_its_labels() {
-        let mut families = Families::default();
-        let mut add = |labels: &[(&str, &str)]| families.try_add("a", Type::Gauge, "", labels, 1.0);
-        assert_eq!(add(&[("x", "1"), ("y", "2")]), Ok(()));
-        assert_eq!(add(&[("y", "2"), ("x", "1")]), Err(Refusal::Duplicate));
-        assert_eq!(add(&[("x", "1"), ("y", "3")]), Ok(()));
-        assert_eq!(add(&[]), Ok(()));
-        assert_eq!(add(&[("z", "")]), Err(Refusal::Duplicate), "an empty value is no label");
-        assert_eq!(families.finish()[0].get_metric().len(), 3);
-    }
-
-    #[test]
-    fn a_family_has_one_type_and_owns_its_lines() {
-        let mut families = Families::default();
-        assert_eq!(histogram(&mut families, "h", &[]), Ok(()));
-        assert_eq!(
-            families.try_add("h", Type::Gauge, "", &[], 1.0),
-            Err(Refusal::TypeDiffers)
-        );
-        assert_eq!(
-            families.try_add("h_count", Type::Counter, "", &[], 1.0),
-            Err(Refusal::NameTaken)
-        );
-        assert_eq!(families.try_add("g_sum", Type::Gauge, "", &[], 1.0), Ok(()));
-        assert_eq!(histogram(&mut families, "g", &[]), Err(Refusal::NameTaken));
-        assert_eq!(
-            families
-                .finish()
-                .iter()
-                .map(|f| f.name().to_owned())
-                .collect::<Vec<_>>(),
-            ["g_sum", "h"]
-        );
-    }
-
-    #[test]
-    fn there_is_an_end_to_series() {
-        let mut families = Families::default();
-        let refused = (0..LINES_MAX).filter_map(|i| {
-            families
-                .try_add("a", Type::Gauge, "", &[("i", &i.to_string())], 1.0)
-                .err()
-        });
-        let refused: Vec<Refusal> = refused.collect();
-        assert!(!refused.is_empty() && refused.iter().all(|r| *r == Refusal::TooMany));
-    }
-}
+mod tests;

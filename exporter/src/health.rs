@@ -329,7 +329,7 @@ impl Judged<'_> {
             match in_words(&grown) {
                 Some(faults) => make(
                     Status::Degraded,
-                    format!("{quality}; {faults} {}", self.window()),
+                    format!("{quality}; {}: {faults}", self.window()),
                     "hft_book_gaps_total, hft_book_checksum_failures_total; packet loss on the feed's interface",
                 ),
                 None => make(Status::Healthy, quality.to_owned(), ""),
@@ -395,7 +395,7 @@ impl Judged<'_> {
         match in_words(&grown) {
             Some(lost) => make(
                 Status::Degraded,
-                format!("dropped {lost} {}", self.window()),
+                format!("dropped {}: {lost}", self.window()),
                 "hft_queue_dropped_total by queue; whether the cold threads' cores or the disk are busy",
             ),
             None => make(Status::Healthy, format!("nothing dropped {}", self.window()), ""),
@@ -454,10 +454,10 @@ fn is_usable(quality: &Series) -> bool {
     matches!(state_name(quality), "verified" | "unverified")
 }
 
-/// `2 sequence gaps, 1 times crossed`; `None` where all are zero.
+/// `sequence gaps 2, times crossed 1`; `None` where all are zero.
 fn in_words(counts: &[(&str, u64)]) -> Option<String> {
     let counted = counts.iter().filter(|(_, count)| *count > 0);
-    let words: Vec<String> = counted.map(|(what, count)| format!("{count} {what}")).collect();
+    let words: Vec<String> = counted.map(|(what, count)| format!("{what} {count}")).collect();
     (!words.is_empty()).then(|| words.join(", "))
 }
 

@@ -1,13 +1,14 @@
-//! The sidecar that turns an engine's metrics region into Prometheus metrics.
+//! The sidecar that turns the metrics regions of a host's engines into Prometheus metrics.
 //!
-//! It is a process of its own: it maps the region read-only, takes every byte of it for a claim, and can neither slow
-//! the engine down nor crash it. From the bottom up:
+//! It is a process of its own: it maps regions read-only, takes every byte of them for a claim, and can neither slow
+//! an engine down nor crash it. From the bottom up:
 //!
-//! - [`source`] finds the newest region, judges whether its engine lives, and copies its values at a bearable rate;
+//! - [`source`] finds the regions, judges whether their engines live, and copies their values at a bearable rate;
 //! - [`engine`] and [`process`] turn that into metric families, by way of [`family`], which lets nothing through that
-//!   would spoil a scrape, and [`ladder`], which picks the buckets of a histogram that are shown;
+//!   would spoil a scrape, and [`ladder`] and [`native`], which pick the buckets of a histogram that are shown;
+//!   [`select`] knows which of them a scrape asks for;
 //! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
-//! - [`exposition`] writes families as text; [`app`] has an answer for each path; [`http`] has the sockets;
+//! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets;
 //! - [`cli`] and [`run`] are the command.
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,8 @@ pub mod json;
 pub mod ladder;
 pub mod monitoring;
 pub mod page;
+pub mod native;
 pub mod process;
 pub mod run;
+pub mod select;
 pub mod source;

@@ -6,12 +6,11 @@
 
 use std::fs;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use nix::sys::resource::{UsageWho, getrusage};
 use quantumflow_region::RegionInfo;
 
 use crate::engine::ENGINE;
-use crate::family::{Families, Type};
+use crate::family::{Families, Type, Value, labels};
 
 /// What does not change while the process lives, read once.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,27 @@ impl Process {
     /// Adds the metrics of this process; what `/proc` does not tell is left out.
     pub fn collect(&self, families: &mut Families) {
         let Some(stat) = Stat::read(SELF) else { return };
-        self.collect_common(SELF, &stat, "", "exporter", &[], families);
+        let who = Who {
+            prefix: "",
+            name: "exporter",
+            labels: &[],
+            start_unix_ns: self.start_unix_s.map_or(0, |seconds| (seconds * 1e9) as u64),
+        };
+        self.collect_common(SELF, &stat, &who, families);
+        // For one process that is not this one, the kernel tells them by living thread only.
+        if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
+            let kinds = [
+                ("voluntary", usage.voluntary_context_switches()),
+                ("involuntary", usage.involuntary_context_switches()),
+            ];
+            for (kind, count) in kinds {
+                let help = "Times that a thread of the exporter left its core, of its own will or not.";
+                let (name, labels) = ("process_context_switches_total", labels(&[("kind", kind)]));
+                let value = Value::Number(count as f64);
+                let taken = families.try_add(name, Type::Counter, help, labels, value, who.start_unix_ns);
+                debug_assert_eq!(taken, Ok(()));
+            }
+        }
         if let Some(start) = self.start_unix_s {
             let help = "Start time of the exporter since the Unix epoch in seconds.";
             families.add("process_start_time_seconds", Type::Gauge, help, &[], start);
@@ -63,30 +82,26 @@ impl Process {
     }
 
     /// Adds the metrics of the engine's process, which have a prefix of their own.
-    pub fn collect_engine(&self, process: &EngineProcess, engine: &str, families: &mut Families) {
-        let labels = [(ENGINE, engine)];
-        self.collect_common(&process.path, &process.stat, "hft_", "engine", &labels, families);
+    pub fn collect_engine(&self, process: &EngineProcess, engine: &str, start_unix_ns: u64, families: &mut Families) {
+        let who = Who {
+            prefix: "hft_",
+            name: "engine",
+            labels: &[(ENGINE, engine)],
+            start_unix_ns,
+        };
+        self.collect_common(&process.path, &process.stat, &who, families);
     }
 
-    fn collect_common(
-        &self,
-        path: &str,
-        stat: &Stat,
-        prefix: &str,
-        who: &str,
-        labels: &[(&str, &str)],
-        families: &mut Families,
-    ) {
+    fn collect_common(&self, path: &str, stat: &Stat, who: &Who, families: &mut Families) {
         let mut add = |name: &str, kind, help: &str, value: Option<f64>| {
-            if let Some(value) = value {
-                families.add(
-                    &format!("{prefix}process_{name}"),
-                    kind,
-                    &format!("{help} of the {who}."),
-                    labels,
-                    value,
-                );
-            }
+            let Some(value) = value else { return };
+            let (name, help) = (
+                format!("{}process_{name}", who.prefix),
+                format!("{help} of the {}.", who.name),
+            );
+            let since = if kind == Type::Counter { who.start_unix_ns } else { 0 };
+            let taken = families.try_add(&name, kind, &help, labels(who.labels), Value::Number(value), since);
+            debug_assert_eq!(taken, Ok(()), "{name}");
         };
         let cpu = stat
             .number(14)
@@ -112,6 +127,8 @@ impl Process {
             stat.number(23),
         );
         add("threads", Type::Gauge, "Threads", stat.number(20));
+        let help = "Page faults that had to wait for a disk";
+        add("major_page_faults_total", Type::Counter, help, stat.number(12));
         // Another user's descriptors cannot be listed. Of our own, one is the listing's.
         let listing = usize::from(path == SELF);
         let fds = fs::read_dir(format!("{path}/fd"))
@@ -119,6 +136,14 @@ impl Process {
             .map(|entries| entries.count().saturating_sub(listing) as f64);
         add("open_fds", Type::Gauge, "Open file descriptors", fds);
     }
+}
+
+/// Whose metrics they are.
+struct Who<'a> {
+    prefix: &'a str,
+    name: &'a str,
+    labels: &'a [(&'a str, &'a str)],
+    start_unix_ns: u64,
 }
 
 /// The process that writes the region.
@@ -168,40 +193,6 @@ impl EngineProcess {
 
 const SELF: &str = "/proc/self";
 
-/// Collects the metrics of this process.
-pub struct ProcessCollector {
-    process: Process,
-    identity: Desc,
-}
-
-impl Default for ProcessCollector {
-    fn default() -> Self {
-        let identity = Desc::new(
-            "process".into(),
-            "The exporter's process.".into(),
-            Vec::new(),
-            Default::default(),
-        );
-        Self {
-            process: Process::current(),
-            identity: identity.expect("a constant name and help"),
-        }
-    }
-}
-
-impl Collector for ProcessCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        // One for all: the registry only wants to tell collectors apart.
-        vec![&self.identity]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = Families::default();
-        self.process.collect(&mut families);
-        families.finish()
-    }
-}
-
 /// From `getauxval(3)`.
 const AT_PAGESZ: u64 = 6;
 const AT_CLKTCK: u64 = 17;
@@ -243,14 +234,12 @@ mod tests {
     fn the_usual_metrics_are_there_and_make_sense() {
         let mut families = Families::default();
         Process::current().collect(&mut families);
-        let families = families.finish();
         let value = |name: &str| {
-            let family = families
-                .iter()
-                .find(|f| f.name() == name)
-                .unwrap_or_else(|| panic!("{name} is missing"));
-            let metric = &family.get_metric()[0];
-            metric.get_gauge().get_value() + metric.get_counter().get_value()
+            let family = families.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            match family.series[0].value {
+                Value::Number(value) => value,
+                Value::Distribution(_) => panic!("{name} is a histogram"),
+            }
         };
         assert!(value("process_resident_memory_bytes") > 100_000.0);
         assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
@@ -274,9 +263,9 @@ mod tests {
         assert!(EngineProcess::find(u32::MAX, started).is_none());
         let engine = EngineProcess::find(pid, started).unwrap();
         let mut families = Families::default();
-        Process::current().collect_engine(&engine, "a", &mut families);
-        let names: Vec<String> = families.finish().iter().map(|f| f.name().to_owned()).collect();
-        assert_eq!(names.len(), 5, "{names:?}");
+        Process::current().collect_engine(&engine, "a", 7, &mut families);
+        let names: Vec<&str> = families.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), 6, "{names:?}");
         assert!(names.iter().all(|name| name.starts_with("hft_process_")));
         let switches = engine.context_switches(pid);
         assert_eq!(

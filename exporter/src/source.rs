@@ -87,6 +87,11 @@ pub struct View {
 }
 
 impl View {
+    /// Of an engine that is not there.
+    pub fn absent(reason: Option<String>) -> Self {
+        Self::of(Condition::Absent, reason)
+    }
+
     fn of(condition: Condition, reason: Option<String>) -> Self {
         Self {
             condition,

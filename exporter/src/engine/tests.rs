@@ -6,25 +6,28 @@ fn shm() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").expect("tests need a tmpfs at /dev/shm")
 }
 
-fn collect(dir: &tempfile::TempDir) -> Vec<MetricFamily> {
-    EngineCollector::new(Arc::new(Source::new(dir.path()))).collect()
+fn engines(dir: &tempfile::TempDir) -> Arc<Engines> {
+    Arc::new(Engines::new(Arc::new(Source::new(dir.path())), false))
 }
 
-fn text(families: &[MetricFamily]) -> String {
-    crate::exposition::encode(families).unwrap()
+fn text_of(dir: &tempfile::TempDir) -> String {
+    text::encode(&EngineCollector::new(engines(dir), Selection::default()).collect()).unwrap()
 }
 
 #[test]
 fn every_family_of_the_exporters_own_has_a_reserved_name() {
     let dir = shm();
-    let own = |families: &[MetricFamily]| -> HashSet<String> { families.iter().map(|f| f.name().to_owned()).collect() };
-    let mut seen = own(&collect(&dir));
+    let own = || -> HashSet<String> {
+        let families = engines(&dir).families(&Selection::default(), false);
+        families.iter().map(|(name, _)| name.to_owned()).collect()
+    };
+    let mut seen = own();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 1)).unwrap();
     let writer = region.writer("hot-0").unwrap();
     writer.adopt_current_thread();
     writer.histogram(&catalogue::FEATURE_LATENCY, &[]).unwrap();
     region.live().heartbeat(1, 1);
-    seen.extend(own(&collect(&dir)));
+    seen.extend(own());
     seen.remove("hft_feature_latency_seconds");
     assert_eq!(
         seen,
@@ -44,7 +47,7 @@ fn a_region_cannot_speak_in_the_exporters_name() {
     handles.iter().for_each(|gauge| gauge.set(7));
     let heartbeat = writer.timestamp(&catalogue::HEARTBEAT, &[]).unwrap();
     heartbeat.set(5);
-    let text = text(&collect(&dir));
+    let text = text_of(&dir);
     assert!(
         text.contains("\nhft_up{engine=\"engine\"} 1\n") && text.contains("\nhft_other{engine=\"engine\"} 7\n"),
         "{text}"
@@ -69,7 +72,7 @@ fn what_is_not_known_is_left_out_and_states_are_explained() {
     let lag = writer.gauge_i64(&catalogue::FEED_LAG, &["binance"]).unwrap();
     bid.set(64000.5);
     lag.set(-1_500_000);
-    let first = text(&collect(&dir));
+    let first = text_of(&dir);
     let labels = r#"{engine="engine",exchange="binance",symbol="BTCUSDT"}"#;
     for line in [
         format!("hft_best_bid{labels} 64000.5"),
@@ -89,7 +92,7 @@ fn what_is_not_known_is_left_out_and_states_are_explained() {
     ask.set(64001.0);
     bid.retire();
     quality.set(0);
-    let second = text(&collect(&dir));
+    let second = text_of(&dir);
     assert!(
         second
             .contains("hft_feed_last_message_timestamp_seconds{engine=\"engine\",exchange=\"binance\"} 1700000000.5\n")
@@ -109,7 +112,7 @@ fn values_above_a_histograms_range_are_in_its_open_bucket_and_counted_as_clipped
     let histogram = writer.histogram(&TINY, &[]).unwrap();
     histogram.record(100);
     histogram.record(u64::MAX);
-    let text = text(&collect(&dir));
+    let text = text_of(&dir);
     for line in [
         "hft_tiny_seconds_bucket{engine=\"engine\",le=\"1e-07\"} 1",
         "hft_tiny_seconds_bucket{engine=\"engine\",le=\"+Inf\"} 2",

@@ -77,6 +77,7 @@ function showLatencies(numbers) {
   const rows = numbers.latencies.map((row) => [row.name, [row.name, ...cells(row.interval), ...cells(row.run)]]);
   fill($("latencies"), rows, (row, key) => {
     row.classList.toggle("whole", key === "total");
+    row.cells[5].className = "before-next";
     row.cells[6].className = "next";
   });
   options($("chart-row"), numbers.latencies.map((row) => row.name), "total");
