@@ -147,7 +147,7 @@ fn allowed() -> Result<Rules, BackendError> {
         libc::SYS_openat,
     ]));
     let only = [
-        (libc::SYS_ioctl, is(1, libc::FIONBIO as u64)),
+        (libc::SYS_ioctl, is(1, libc::FIONBIO)),
         // A thread's name; reading limits; a pair for the acceptor's wake-up; ending ourselves.
         (libc::SYS_prctl, is(0, libc::PR_SET_NAME as u64)),
         (

@@ -128,3 +128,67 @@ fn weakening(old: &Settings, new: &Settings) -> Option<&'static str> {
     }
     (asks(old) && !asks(new)).then_some("asking for client certificates no more")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::Duration;
+
+    fn frame_options(settings: &Settings) -> String {
+        settings
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect()
+    }
+
+    #[test]
+    fn every_change_is_seen_however_quickly_the_next_one_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml");
+        let with = |n: usize| format!("http_server_config: {{headers: {{X-XSS-Protection: '{}'}}}}\n", n % 10);
+        fs::write(&path, with(0)).unwrap();
+        let live = LiveSettings::open(&path, |_| {}).unwrap();
+        // In place and of the same length: within one tick of the file's clock, nothing but the bytes has changed.
+        for n in 0..200 {
+            fs::write(&path, with(n)).unwrap();
+            assert_eq!(frame_options(&live.current()), format!("X-XSS-Protection: {}", n % 10));
+        }
+    }
+
+    #[test]
+    fn a_file_at_rest_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml");
+        fs::write(&path, "# nothing\n").unwrap();
+        let live = LiveSettings::open(&path, |_| {}).unwrap();
+        std::thread::sleep(Duration::from_millis(2100));
+        let settled = live.current();
+        assert!(Arc::ptr_eq(&settled, &live.current()));
+        fs::write(&path, "http_server_config: {}\n").unwrap();
+        assert!(!Arc::ptr_eq(&settled, &live.current()));
+    }
+
+    #[test]
+    fn what_is_wrong_can_be_asked_for_until_it_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.yml");
+        fs::write(&path, "").unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&said);
+        let live = LiveSettings::open(&path, move |line| keep.lock().unwrap().push(line.to_owned())).unwrap();
+        assert_eq!(live.problem(), None);
+        fs::write(&path, "tls_server_config: {cert_file: a.pem, key_file: a.key}\n").unwrap();
+        assert!(live.problem().is_some_and(|problem| problem.contains("a.pem")));
+        assert!(live.problem().is_some());
+        fs::write(&path, "# good\n").unwrap();
+        assert_eq!(live.problem(), None);
+        let said = said.lock().unwrap();
+        assert_eq!(
+            said.len(),
+            2,
+            "one line when it broke and one when it was mended: {said:?}"
+        );
+    }
+}

@@ -396,4 +396,11 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "[$2abxy0-9./A-Zé]{0,62}") {
+            let _ = PasswordHash::try_from(text);
+        }
+    }
 }
