@@ -4,7 +4,7 @@
 //! one of them take it over, there is to be nothing to gain: it cannot run a program, call out, open a file for writing,
 //! or look into another process. `no_new_privs` and two seccomp filters see to that, with two kinds of refusal:
 //!
-//! - What only an intruder would try ([`fatal`]) ends the process by SIGSYS. That is loud: the kernel writes the call's
+//! - What only an intruder would try (`fatal`) ends the process by SIGSYS. That is loud: the kernel writes the call's
 //!   number to its log, and Prometheus sees the target go down. An error code would let the intruder try on in silence.
 //! - What is merely not known to be needed fails with ENOSYS, as on an older kernel. The C library and Rust's try newer
 //!   calls first and fall back; an update of theirs must not take the monitor down.

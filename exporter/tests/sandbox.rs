@@ -19,8 +19,11 @@ use web_support::Running;
 /// Tells a test process what to try inside the sandbox: its name, and a directory to try it in.
 const TRY: &str = "TEST_SANDBOX";
 
-/// What only an intruder would try, each reporting whether it has worked.
-const FATAL: [(&str, fn(&Path) -> bool); 11] = [
+/// Tries something in a directory, and tells whether it has worked.
+type Attempt = fn(&Path) -> bool;
+
+/// What only an intruder would try.
+const FATAL: [(&str, Attempt); 11] = [
     ("run a program", |_| Command::new("/bin/true").status().is_ok()),
     ("connect", |_| TcpStream::connect("127.0.0.1:9").is_ok()),
     ("listen", |_| TcpListener::bind("127.0.0.1:0").is_ok()),

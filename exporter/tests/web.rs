@@ -121,8 +121,12 @@ fn what_is_not_tls_gets_a_hint_or_nothing() {
         noise.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         noise.write_all(bytes).unwrap();
         let mut alert = Vec::new();
-        noise.read_to_end(&mut alert).unwrap();
-        assert_eq!(alert.first(), Some(&21), "one of TLS's alerts: {alert:?}");
+        // What is left unread makes the kernel reset the connection.
+        let _ = noise.read_to_end(&mut alert);
+        assert!(
+            alert.first().is_none_or(|first| *first == 21),
+            "at most one of TLS's alerts: {alert:?}"
+        );
     }
     assert_eq!(site.connect().get("/-/healthy", "").status, 200);
 }
