@@ -1,7 +1,7 @@
 //! The web configuration: TLS, passwords and header lines of the HTTP port, in the file format that all Prometheus
 //! exporters share (exporter-toolkit's `--web.config.file`).
 //!
-//! [`file`] is the YAML as it is written, [`tls`] turns its first section into what rustls wants, [`settings`] is a file
+//! [`mod@file`] is the YAML as it is written, [`tls`] turns its first section into what rustls wants, [`settings`] is a file
 //! that was read with everything it points to, [`live`] keeps that fresh while the process runs, and [`guard`] stands in
 //! front of the application with it, with [`passwords`] to judge who may pass.
 //!
