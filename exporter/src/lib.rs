@@ -8,11 +8,13 @@
 //!   would spoil a scrape, and [`ladder`] and [`native`], which pick the buckets of a histogram that are shown;
 //!   [`select`] knows which of them a scrape asks for;
 //! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
-//! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets;
-//! - [`cli`] and [`run`] are the command.
+//! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets, and
+//!   [`web`] TLS and passwords;
+//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command.
 
 #![forbid(unsafe_code)]
 
+pub mod activation;
 pub mod app;
 pub mod cli;
 pub mod engine;
@@ -28,5 +30,7 @@ pub mod page;
 pub mod native;
 pub mod process;
 pub mod run;
+pub mod sandbox;
 pub mod select;
 pub mod source;
+pub mod web;
