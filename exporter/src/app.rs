@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::Registry;
 
-use crate::engine::{EngineCollector, Engines, REVISION, VERSION};
+use crate::engine::{EngineCollector, Engines};
 use crate::exposition::{Format, openmetrics, protobuf, text};
 use crate::http::{Answer, Handler, Request, Response};
+use crate::page::Pages;
 use crate::select::Selection;
-use crate::source::{Condition, Sight, Source, View};
+use crate::source::{Sight, Source, View};
 
 /// The exporter without its sockets.
 pub struct App {
@@ -19,6 +20,7 @@ pub struct App {
     /// Most scrapes at one time, zero for no limit.
     max_requests: usize,
     scrapes: AtomicUsize,
+    pages: Pages,
 }
 
 impl App {
@@ -26,12 +28,19 @@ impl App {
     pub fn new(source: Arc<Source>, telemetry_path: &str, max_requests: usize, process_metrics: bool) -> Self {
         let engines = Arc::new(Engines::new(Arc::clone(&source), process_metrics));
         Self {
+            pages: Pages::new(Arc::clone(&source), telemetry_path),
             source,
             engines,
             telemetry_path: telemetry_path.to_owned(),
             max_requests,
             scrapes: AtomicUsize::new(0),
         }
+    }
+
+    /// To be called about once a second: sees a stall when it begins, and remembers what growth is measured from.
+    pub fn watch(&self) {
+        self.source.watch();
+        self.pages.observe();
     }
 
     /// One exposition of everything, as text.
@@ -104,43 +113,6 @@ impl App {
             Response::text(503, format!("not ready\n{reason}{lines}"))
         }
     }
-
-    fn landing(&self) -> Response {
-        let host = self.source.look();
-        let ups = host.engines.iter().filter(|sight| sight.view.condition.is_up()).count();
-        let state = match host.engines.as_slice() {
-            [] => Condition::Absent.name().to_owned(),
-            [one] => one.view.condition.name().to_owned(),
-            several => format!("{ups} of {} up", several.len()),
-        };
-        let mut rows = String::new();
-        if host.engines.is_empty() {
-            let reason = escape(host.reason.as_deref().unwrap_or_default());
-            rows.push_str(&format!("<dt>Engine</dt><dd><strong>absent</strong>: {reason}</dd>\n"));
-        }
-        for sight in &host.engines {
-            rows.push_str(&row(sight));
-        }
-        rows.push_str(&format!(
-            "<dt>Directory</dt><dd>{}</dd>\n",
-            escape(&self.source.dir().display().to_string())
-        ));
-        let metrics = escape(&self.telemetry_path);
-        let page = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>QuantumFlow exporter: {state}</title>\n</head>\n<body>\n<main>\n<h1>QuantumFlow exporter</h1>\n\
-             <p>Version {VERSION}, revision {REVISION}</p>\n<dl>\n{rows}</dl>\n<ul>\n\
-             <li><a href=\"{metrics}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
-             <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</main>\n</body>\n</html>\n"
-        );
-        let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-        Response {
-            content_type: "text/html; charset=utf-8",
-            ..Response::text(200, page)
-        }
-        .with_header("Content-Security-Policy", policy)
-    }
 }
 
 impl Handler for App {
@@ -149,43 +121,12 @@ impl Handler for App {
             path if path == self.telemetry_path => self.metrics(request),
             "/-/healthy" | "/healthz" | "/livez" => Response::text(200, "healthy\n"),
             "/-/ready" | "/readyz" => self.ready(),
-            "/" => self.landing(),
-            _ => Response::text(404, format!("not found: metrics are at {}\n", self.telemetry_path)),
+            _ => {
+                let not_found = || Response::text(404, format!("not found: metrics are at {}\n", self.telemetry_path));
+                return self.pages.answer(request).unwrap_or_else(|| not_found().into());
+            }
         })
     }
-}
-
-/// An engine on the landing page.
-fn row(sight: &Sight) -> String {
-    let view = &sight.view;
-    let mut row = format!(
-        "<dt>{}</dt><dd><strong>{}</strong>",
-        escape(&sight.engine),
-        view.condition.name()
-    );
-    if let Some(reason) = &view.reason {
-        row.push_str(&format!(": {}", escape(reason)));
-    }
-    if !view.stuck.is_empty() {
-        row.push_str(&format!("<br>threads that hang: {}", escape(&view.stuck.join(", "))));
-    }
-    if let Some(region) = &view.region {
-        let info = &region.info;
-        let known = |text: &str| {
-            if text.is_empty() {
-                "unknown".to_owned()
-            } else {
-                escape(text)
-            }
-        };
-        let (version, revision) = (known(&info.version), known(&info.revision));
-        row.push_str(&format!(
-            "<br>version {version}, revision {revision}, process {}<br>{}",
-            info.pid,
-            escape(&region.file)
-        ));
-    }
-    row + "</dd>\n"
 }
 
 /// Counts itself among the scrapes under way.
@@ -209,22 +150,6 @@ impl Drop for Scrape<'_> {
     fn drop(&mut self) {
         self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Text for an HTML page: a region's strings are another program's.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -24,6 +24,15 @@ pub struct Options {
     )]
     pub listen: Vec<String>,
 
+    /// Serve on the sockets that systemd hands over, instead of on addresses.
+    #[arg(long = "web.systemd-socket", conflicts_with = "listen")]
+    pub systemd_socket: bool,
+
+    /// File with TLS, passwords and header lines for the port, in the format of all Prometheus exporters. Read again when
+    /// it or a file that it names changes. `promtool check web-config FILE` checks it, too.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
     /// Path of the metrics.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
@@ -36,9 +45,17 @@ pub struct Options {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 16, value_parser = connections)]
     pub max_connections: usize,
 
+    /// Live pages that may be followed at the same time, beside the connections; more get 503.
+    #[arg(long = "web.max-streams", value_name = "N", default_value_t = 8, value_parser = connections)]
+    pub max_streams: usize,
+
     /// Leave out the metrics about the exporter's own process (`process_*`).
     #[arg(long = "web.disable-exporter-metrics")]
     pub disable_exporter_metrics: bool,
+
+    /// Keep the privileges that serving does not need: no seccomp filter. For kernels that refuse it.
+    #[arg(long)]
+    pub no_sandbox: bool,
 
     /// Print the metrics once to standard output and exit; no port is opened.
     #[arg(long)]
@@ -53,11 +70,16 @@ Examples:
   quantumflow-exporter --region-dir /run/quantumflow --web.listen-address 10.0.0.7:9187
       regions of a service's runtime directory, for a Prometheus on another host
 
+  quantumflow-exporter --web.listen-address :9187 --web.config.file /etc/quantumflow/web.yml
+      the same with TLS and a password; docs/web.md tells how to make that file
+
+  quantumflow-exporter --web.systemd-socket
+      on the sockets of a systemd .socket unit
+
   quantumflow-exporter --once | grep '^hft_up'
       one look from a script
 
-Other paths: / (state of the engine), /-/healthy, /-/ready, and /healthz, /livez, /readyz for Kubernetes.
-There is no TLS and no password here: beyond this host, put a proxy that has both in front.";
+Other paths: / (state of the engine), /-/healthy, /-/ready, and /healthz, /livez, /readyz for Kubernetes.";
 
 /// Paths that mean something else than metrics.
 pub const FIXED_PATHS: [&str; 5] = ["/-/healthy", "/healthz", "/livez", "/-/ready", "/readyz"];
@@ -132,7 +154,13 @@ mod tests {
             "--once",
         ]);
         assert_eq!(options.listen, ["127.0.0.1:0", "[::1]:0"]);
-        assert!(options.once);
+        assert!(options.once && !options.systemd_socket && !options.no_sandbox && options.web_config.is_none());
+        let both = ["x", "--web.systemd-socket", "--web.listen-address", ":1"];
+        assert!(
+            Options::try_parse_from(both).is_err(),
+            "sockets of one kind or the other"
+        );
+        assert!(Options::try_parse_from(["x", "--web.config-file=a"]).is_err());
     }
 
     #[test]

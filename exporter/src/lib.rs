@@ -7,20 +7,30 @@
 //! - [`engine`] and [`process`] turn that into metric families, by way of [`family`], which lets nothing through that
 //!   would spoil a scrape, and [`ladder`] and [`native`], which pick the buckets of a histogram that are shown;
 //!   [`select`] knows which of them a scrape asks for;
-//! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets;
-//! - [`cli`] and [`run`] are the command.
+//! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
+//! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets, and
+//!   [`web`] TLS and passwords;
+//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command.
 
 #![forbid(unsafe_code)]
 
+pub mod activation;
 pub mod app;
 pub mod cli;
 pub mod engine;
 pub mod exposition;
 pub mod family;
+pub mod health;
 pub mod http;
+pub mod index;
+pub mod json;
 pub mod ladder;
+pub mod monitoring;
+pub mod page;
 pub mod native;
 pub mod process;
 pub mod run;
+pub mod sandbox;
 pub mod select;
 pub mod source;
+pub mod web;

@@ -197,7 +197,7 @@ const SELF: &str = "/proc/self";
 const AT_PAGESZ: u64 = 6;
 const AT_CLKTCK: u64 = 17;
 
-fn aux_value(auxv: &[u8], key: u64) -> Option<u64> {
+pub(crate) fn aux_value(auxv: &[u8], key: u64) -> Option<u64> {
     let mut words = auxv
         .chunks_exact(8)
         .map(|w| u64::from_ne_bytes(w.try_into().expect("chunks of eight")));

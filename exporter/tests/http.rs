@@ -3,14 +3,15 @@
 
 mod common;
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Client, Exporter, shm};
 use quantumflow_exporter::http::connection::Patience;
 use quantumflow_exporter::http::server::{Limits, Server};
-use quantumflow_exporter::http::{Request, Response};
+use quantumflow_exporter::http::{Answer, Handler, Request, Response, Stream};
 
 #[test]
 fn a_scrape_has_the_type_that_prometheus_insists_on() {
@@ -196,7 +197,7 @@ fn slow_clients_do_not_hold_up_the_others() {
 fn in_process(body: usize, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let handler = move |_: &Request| Response::text(200, "x".repeat(body));
-    Server::start(vec![listener], Arc::new(handler), limits).unwrap()
+    Server::start(vec![listener], Arc::new(handler), limits, None).unwrap()
 }
 
 #[test]
@@ -210,6 +211,7 @@ fn a_head_that_never_ends_is_given_up() {
         Limits {
             connections: 1,
             patience,
+            ..Limits::default()
         },
     );
     let mut slow = Client::connect(server.addresses()[0]);
@@ -230,6 +232,7 @@ fn an_answer_that_nobody_reads_is_given_up() {
         Limits {
             connections: 1,
             patience,
+            ..Limits::default()
         },
     );
     let address = server.addresses()[0];
@@ -253,10 +256,126 @@ fn an_idle_connection_is_closed_in_time_and_without_a_word() {
         Limits {
             connections: 4,
             patience,
+            ..Limits::default()
         },
     );
     let mut client = Client::connect(server.addresses()[0]);
     assert_eq!(client.get("/").status, 200);
     assert!(client.is_closed());
     server.stop(Duration::from_secs(1));
+}
+
+/// Ticks for ever, on `/stream`; `/flood` sends as fast as it is read.
+struct Ticking;
+
+struct Ticks(usize, Duration);
+
+impl Stream for Ticks {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        std::thread::sleep(self.1);
+        Some([b"data: ".as_slice(), &vec![b'x'; self.0], b"\n\n"].concat())
+    }
+}
+
+impl Handler for Ticking {
+    fn answer(&self, request: &Request) -> Answer {
+        let (bytes, pause) = match request.path.as_str() {
+            "/stream" => (1, Duration::from_millis(20)),
+            "/flood" => (1 << 20, Duration::ZERO),
+            _ => return Response::text(200, "ok\n").into(),
+        };
+        let head = Response {
+            content_type: "text/event-stream",
+            ..Response::text(200, "")
+        };
+        Answer::Stream(head, Box::new(Ticks(bytes, pause)))
+    }
+}
+
+fn ticking(connections: usize, streams: usize, patience: Patience) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let limits = Limits {
+        connections,
+        streams,
+        patience,
+    };
+    Server::start(vec![listener], Arc::new(Ticking), limits, None).unwrap()
+}
+
+fn follow(server: &Server, path: &str) -> (Client, u16) {
+    let mut client = Client::connect(server.addresses()[0]);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let status = client.head().status;
+    (client, status)
+}
+
+#[test]
+fn scrapes_go_on_while_all_streams_are_taken_and_a_slow_loris_is_at_work() {
+    let server = ticking(4, 3, Patience::default());
+    let address = server.addresses()[0];
+    let mut streams: Vec<Client> = (0..3).map(|_| follow(&server, "/stream").0).collect();
+    let mut beyond = Client::connect(address);
+    let refused = beyond.get("/stream");
+    assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("10")));
+    assert_eq!(
+        beyond.get("/metrics").status,
+        200,
+        "the same connection can still scrape"
+    );
+    drop(beyond);
+
+    let mut lorises: Vec<TcpStream> = Vec::new();
+    let drip = |lorises: &mut Vec<TcpStream>| {
+        // Whoever was given away comes again.
+        lorises.retain_mut(|loris| loris.write_all(b"x").is_ok());
+        while lorises.len() < 4 {
+            let mut loris = TcpStream::connect(address).unwrap();
+            loris.write_all(b"GET /metrics HTTP/1.1\r\nX: ").unwrap();
+            lorises.push(loris);
+        }
+    };
+    for scrape in 0..4 {
+        for _ in 0..11 {
+            drip(&mut lorises);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(Client::connect(address).get("/metrics").status, 200, "scrape {scrape}");
+    }
+    for stream in &mut streams {
+        assert!(stream.reads_on(), "a stream never gives way");
+    }
+    server.stop(Duration::from_millis(100));
+}
+
+#[test]
+fn a_stream_whose_client_left_or_does_not_read_frees_its_place() {
+    let patience = Patience {
+        answer: Duration::from_millis(400),
+        ..Patience::default()
+    };
+    let server = ticking(4, 1, patience);
+    let (left, status) = follow(&server, "/stream");
+    assert_eq!(status, 200);
+    assert_eq!(follow(&server, "/stream").1, 503);
+    drop(left);
+    // A connection of another test may be slower than the next tick.
+    std::thread::sleep(Duration::from_millis(300));
+    let (deaf, status) = follow(&server, "/flood");
+    assert_eq!(status, 200, "who left is noticed at the next tick");
+    std::thread::sleep(Duration::from_millis(1500));
+    let (_next, status) = follow(&server, "/stream");
+    assert_eq!(status, 200, "who does not read is given up");
+    drop(deaf);
+    server.stop(Duration::from_millis(100));
+}
+
+#[test]
+fn streams_end_at_once_with_the_server() {
+    let server = ticking(2, 2, Patience::default());
+    let (mut client, _) = follow(&server, "/stream");
+    assert!(client.reads_on());
+    let started = Instant::now();
+    server.stop(Duration::from_secs(20));
+    assert!(started.elapsed() < Duration::from_secs(10), "nobody waits for a stream");
+    client.read_to_end();
 }

@@ -14,6 +14,8 @@ pub trait Transport: Read + Write {
     fn set_write_limit(&mut self, limit: Duration) -> io::Result<()>;
     /// Tells the client that nothing more will come.
     fn finish_writing(&mut self) -> io::Result<()>;
+    /// Whether the client has gone, as far as can be told without waiting.
+    fn client_left(&mut self) -> bool;
 }
 
 /// How long a client may take.
@@ -21,7 +23,7 @@ pub trait Transport: Read + Write {
 pub struct Patience {
     /// For its next request on a connection that is kept open. Longer than the usual scrape intervals.
     pub idle: Duration,
-    /// From a head's first byte to its last.
+    /// From a head's first byte to its last; and from a connection's beginning to the end of its TLS handshake.
     pub head: Duration,
     /// To take an answer.
     pub answer: Duration,
@@ -37,11 +39,17 @@ impl Default for Patience {
     }
 }
 
-/// Told when a request begins and ends, so that connections at rest can be told from those at work.
+/// Told how far a connection is, so that one at rest can be told from one at work. Each answer is whether it may go on.
 pub trait Activity {
-    /// The first byte of a request has arrived. `false`: the server stops, do not answer.
+    /// The first byte of a request has arrived.
     fn begin(&self) -> bool;
-    /// Its answer is out. `false`: close the connection.
+    /// Its head is whole, and it will be answered.
+    fn answering(&self) -> bool;
+    /// Its answer is a stream. `false`: there are too many of them.
+    fn streaming(&self) -> bool;
+    /// Asked between the parts of a stream.
+    fn goes_on(&self) -> bool;
+    /// Its answer is out.
     fn end(&self) -> bool;
 }
 
@@ -52,65 +60,76 @@ pub fn serve<T: Transport>(stream: &mut T, handler: &dyn Handler, patience: &Pat
         filled: 0,
     };
     loop {
-        let outcome = input.read_head(stream, patience, activity);
-        match outcome {
+        let (request, len, keep_alive) = match input.read_head(stream, patience, activity) {
             Head::Gone => return,
             Head::Refused(response) => {
-                if send(
-                    stream,
-                    &response.to_bytes(false, false, SystemTime::now()),
-                    patience.answer,
-                )
-                .is_ok()
-                {
-                    drain(stream);
-                }
+                refuse(stream, handler, response, patience.answer);
                 return;
             }
             Head::Request {
                 request,
                 len,
                 keep_alive,
-            } => {
-                input.consume(len);
-                let response = match handler.answer(&request) {
-                    Answer::Whole(response) => response,
-                    Answer::Stream(response, source) => {
-                        let source = Some(source).filter(|_| !request.head_only);
-                        follow(stream, &response, source, patience);
-                        activity.end();
-                        return;
-                    }
-                };
-                let bytes = response.to_bytes(request.head_only, keep_alive, SystemTime::now());
-                if send(stream, &bytes, patience.answer).is_err() || !activity.end() || !keep_alive {
-                    return;
-                }
+            } => (request, len, keep_alive),
+        };
+        input.consume(len);
+        if !activity.answering() {
+            return;
+        }
+        let response = match handler.answer(&request) {
+            Answer::Whole(response) => response,
+            Answer::Stream(response, _) if request.head_only => {
+                let _ = send(stream, &response.to_stream_head(SystemTime::now()), patience.answer);
+                let _ = stream.finish_writing();
+                return;
             }
+            Answer::Stream(response, source) if activity.streaming() => {
+                follow(stream, &response, source, patience, activity);
+                return;
+            }
+            Answer::Stream(..) => {
+                let refused = Response::text(503, "all streams are taken, try again later\n");
+                handler.refusal(refused.with_header("Retry-After", "10"))
+            }
+        };
+        let bytes = response.to_bytes(request.head_only, keep_alive, SystemTime::now());
+        if send(stream, &bytes, patience.answer).is_err() || !activity.end() || !keep_alive {
+            return;
         }
     }
 }
 
-/// Sends a stream's head and then what it yields, until it ends or the client has gone or does not read.
-fn follow<T: Transport>(stream: &mut T, response: &Response, mut source: Option<Box<dyn Stream>>, patience: &Patience) {
+/// Sends a stream's head and then what it yields, until it ends, the server does, or the client has gone or does not read.
+fn follow<T: Transport>(
+    stream: &mut T,
+    response: &Response,
+    mut source: Box<dyn Stream>,
+    patience: &Patience,
+    activity: &dyn Activity,
+) {
     let mut bytes = Some(response.to_stream_head(SystemTime::now()));
     while let Some(part) = bytes {
-        if send(stream, &part, patience.answer).is_err() {
+        if stream.client_left() || !activity.goes_on() || send(stream, &part, patience.answer).is_err() {
             return;
         }
-        bytes = source.as_mut().and_then(|source| source.next());
+        bytes = source.next();
     }
     let _ = stream.finish_writing();
 }
 
+/// Sends a refusal, and gives the client time to read it.
+pub fn refuse<T: Transport>(stream: &mut T, handler: &dyn Handler, response: Response, limit: Duration) {
+    let bytes = handler.refusal(response).to_bytes(false, false, SystemTime::now());
+    if send(stream, &bytes, limit).is_ok() {
+        drain(stream);
+    }
+}
+
 /// Sends a refusal to a client that got no thread of its own.
-pub fn refuse<T: Transport>(stream: &mut T, response: &Response) {
+pub fn turn_away<T: Transport>(stream: &mut T, handler: &dyn Handler, response: Response) {
+    let bytes = handler.refusal(response).to_bytes(false, false, SystemTime::now());
     // One write into an empty socket buffer does not wait; nothing is drained, because this runs on the accepting thread.
-    let _ = send(
-        stream,
-        &response.to_bytes(false, false, SystemTime::now()),
-        Duration::from_millis(100),
-    );
+    let _ = send(stream, &bytes, Duration::from_millis(100));
     let _ = stream.finish_writing();
 }
 
@@ -188,7 +207,8 @@ fn send<T: Transport>(stream: &mut T, mut bytes: &[u8], limit: Duration) -> io::
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    stream.set_write_limit(remaining(deadline)?)?;
+    stream.flush()
 }
 
 /// Lets a client that is still sending read its refusal: closing a socket with unread input resets the connection, and
@@ -289,18 +309,46 @@ mod tests {
             self.finished = true;
             Ok(())
         }
+
+        fn client_left(&mut self) -> bool {
+            false
+        }
     }
 
-    #[derive(Default)]
     struct Count {
         begun: Cell<u32>,
         ended: Cell<u32>,
+        parts_left: Cell<u32>,
+    }
+
+    impl Default for Count {
+        fn default() -> Self {
+            Self {
+                begun: Cell::default(),
+                ended: Cell::default(),
+                parts_left: Cell::new(4),
+            }
+        }
     }
 
     impl Activity for Count {
         fn begin(&self) -> bool {
             self.begun.set(self.begun.get() + 1);
             true
+        }
+
+        fn answering(&self) -> bool {
+            assert_eq!(self.begun.get(), self.ended.get() + 1);
+            true
+        }
+
+        fn streaming(&self) -> bool {
+            true
+        }
+
+        fn goes_on(&self) -> bool {
+            self.parts_left.set(self.parts_left.get() - 1);
+            self.parts_left.get() > 0
         }
 
         fn end(&self) -> bool {
@@ -405,6 +453,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_ends_with_its_source_or_when_it_may_not_go_on() {
+        struct Numbers(u32);
+        impl Stream for Numbers {
+            fn next(&mut self) -> Option<Vec<u8>> {
+                self.0 = self.0.checked_sub(1)?;
+                Some(format!("{}\n", self.0).into_bytes())
+            }
+        }
+        struct Counting(u32);
+        impl Handler for Counting {
+            fn answer(&self, _: &Request) -> Answer {
+                Answer::Stream(Response::text(200, ""), Box::new(Numbers(self.0)))
+            }
+        }
+        for (method, parts, sent) in [("GET", 2, "1\n0\n"), ("GET", 100, "99\n98\n"), ("HEAD", 2, "")] {
+            let mut script = Script {
+                pieces: [format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()].into(),
+                ..Script::default()
+            };
+            serve(&mut script, &Counting(parts), &Patience::default(), &Count::default());
+            let answer = String::from_utf8(script.writes.concat()).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains("Connection: close") && !head.contains("Content-Length"),
+                "{head}"
+            );
+            assert_eq!((body, script.finished), (sent, parts == 2), "{method} {parts}");
+        }
+    }
+
+    #[test]
     fn a_head_that_drips_does_not_outlive_its_deadline() {
         struct Drip(Vec<Vec<u8>>);
         impl Read for Drip {
@@ -432,6 +511,9 @@ mod tests {
             }
             fn finish_writing(&mut self) -> io::Result<()> {
                 Err(ErrorKind::NotConnected.into())
+            }
+            fn client_left(&mut self) -> bool {
+                false
             }
         }
         let patience = Patience {

@@ -33,6 +33,12 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     let len = match head.parse(bytes) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_BYTES_MAX => len,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Parsed::Partial,
+        Ok(_) if !bytes.iter().take(HEAD_BYTES_MAX).any(|&b| b == b'\n') => {
+            return refuse(
+                414,
+                "the head of a request may have 8192 bytes, and its first line alone is longer",
+            );
+        }
         Ok(_) => return refuse(431, "the head of a request may have 8192 bytes"),
         Err(httparse::Error::TooManyHeaders) => return refuse(431, "a request may have 64 header lines"),
         Err(httparse::Error::Version) => return refuse(505, "this server speaks HTTP/1.0 and HTTP/1.1"),
@@ -137,13 +143,15 @@ fn query_of(target: &str) -> &str {
     query.split_once('#').map_or(query, |(query, _)| query)
 }
 
-/// The path of a request target in origin form (`/metrics?a=b`) or absolute form (`http://host/metrics`).
+/// The path of a request target in origin form (`/metrics?a=b`) or absolute form (`https://host/metrics`).
 fn path_of(target: &str) -> Option<&str> {
     let path = if target.starts_with('/') {
         target
     } else {
-        let scheme = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://"))?;
-        let rest = &target[scheme.len()..];
+        let (scheme, rest) = target.split_once("://")?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return None;
+        }
         match rest.find(['/', '?']) {
             Some(at) if rest[at..].starts_with('/') => &rest[at..],
             _ => "/",
@@ -188,6 +196,7 @@ mod tests {
                 false,
                 true,
             ),
+            ("GET https://host/a HTTP/1.1\r\nHost: host\r\n\r\n", "/a", false, true),
             ("GET HTTP://host HTTP/1.1\r\nHost: host\r\n\r\n", "/", false, true),
             (
                 "GET http://host?x=/metrics HTTP/1.1\r\nHost: host\r\n\r\n",
@@ -246,7 +255,8 @@ mod tests {
             ),
             ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
             ("\u{16}\u{3}\u{1}\u{2}\u{0}", 400),
-            (long.as_str(), 431),
+            ("GET ftp://host/a HTTP/1.1\r\nHost: host\r\n\r\n", 400),
+            (long.as_str(), 414),
             (many.as_str(), 431),
             (exact.as_str(), 200),
         ] {
@@ -269,6 +279,11 @@ mod tests {
         endless.resize(HEAD_BYTES_MAX, b'x');
         assert!(matches!(parse(&endless[..HEAD_BYTES_MAX - 1]), Parsed::Partial));
         assert!(matches!(parse(&endless), Parsed::Refused(Response { status: 431, .. })));
+        let target = [b"GET /".as_slice(), &[b'a'; HEAD_BYTES_MAX]].concat();
+        assert!(matches!(
+            parse(&target[..HEAD_BYTES_MAX]),
+            Parsed::Refused(Response { status: 414, .. })
+        ));
     }
 
     proptest::proptest! {

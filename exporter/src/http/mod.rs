@@ -1,18 +1,24 @@
 //! A small blocking HTTP/1.1 server for documents: GET and HEAD, a thread per connection, a ceiling on everything.
 //!
 //! A scrape target has few clients, short answers and one duty: a client that is slow, broken or hostile must not cost
-//! the next scrape. So every wait has a deadline (a head that drips in byte by byte, an answer that nobody reads), a
-//! head has a size, connections have a number, and a request with a body is refused instead of read.
+//! the next scrape. So every wait has a deadline (a handshake or head that drips in byte by byte, an answer that nobody
+//! reads), a head has a size, connections and streams have numbers of their own, and a request with a body is refused
+//! instead of read.
 //!
 //! The parts: [`head`] turns bytes into a [`Request`] and knows no socket, [`connection`] speaks to one client over any
-//! [`Transport`](connection::Transport), [`server`] owns listeners and threads. `tiny_http` was the first choice and
+//! [`Transport`](connection::Transport), [`socket`] and [`tls`] are the two there are, [`table`] counts who is connected
+//! and decides who gives way, [`server`] owns listeners and threads. `tiny_http` was the first choice and
 //! meets none of the ceilings: version 0.12 sends an answer in several writes with Nagle's algorithm on (tens of
 //! milliseconds per scrape on a kept-alive connection), sets no time-out, and reads a head of any size.
 
 pub mod connection;
 pub mod head;
 pub mod server;
+pub mod socket;
+pub mod table;
+pub mod tls;
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::SystemTime;
 
@@ -41,6 +47,12 @@ impl Request {
 pub trait Handler: Send + Sync {
     /// The answer to `request`.
     fn answer(&self, request: &Request) -> Answer;
+
+    /// The last word on an answer that the server gives by itself, to what never became a request or found no place:
+    /// here header lines are added that every answer is to have.
+    fn refusal(&self, response: Response) -> Response {
+        response
+    }
 }
 
 impl<F: Fn(&Request) -> Response + Send + Sync> Handler for F {
@@ -77,11 +89,14 @@ pub struct Response {
     pub status: u16,
     /// Value of `Content-Type`.
     pub content_type: &'static str,
-    /// Header lines beside those that every answer has.
-    pub headers: Vec<(&'static str, &'static str)>,
+    /// Header lines beside those that every answer has. One of a name that every answer has replaces it.
+    pub headers: Vec<HeaderLine>,
     /// The body, sent with its length unless the request was HEAD.
     pub body: Vec<u8>,
 }
+
+/// Name and value of a header line; neither may hold a line's end.
+pub type HeaderLine = (Cow<'static, str>, Cow<'static, str>);
 
 /// Plain text for people.
 pub const TEXT: &str = "text/plain; charset=utf-8";
@@ -98,9 +113,14 @@ impl Response {
     }
 
     /// The same with another line in the head.
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Whether it has a header line of this name.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|line| line.0.eq_ignore_ascii_case(name))
     }
 
     /// Head and body in one buffer, so that one write sends both.
@@ -123,14 +143,17 @@ impl Response {
         let length = body_len.map_or(String::new(), |len| format!("Content-Length: {len}\r\n"));
         write!(
             bytes,
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{length}Cache-Control: no-store\r\n\
-             X-Content-Type-Options: nosniff\r\nDate: {}\r\nConnection: {connection}\r\n",
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\n{length}Date: {}\r\nConnection: {connection}\r\n",
             self.status,
             reason(self.status),
             self.content_type,
             httpdate::fmt_http_date(now),
         )
         .expect("writing to a Vec cannot fail");
+        let everywhere = EVERYWHERE.iter().filter(|line| !self.has_header(line.0));
+        for (name, value) in everywhere {
+            write!(bytes, "{name}: {value}\r\n").expect("writing to a Vec cannot fail");
+        }
         for (name, value) in &self.headers {
             write!(bytes, "{name}: {value}\r\n").expect("writing to a Vec cannot fail");
         }
@@ -139,14 +162,20 @@ impl Response {
     }
 }
 
+/// What is read here changes by the second, and is what its type says.
+const EVERYWHERE: [(&str, &str); 2] = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")];
+
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
+        414 => "URI Too Long",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",

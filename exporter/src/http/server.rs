@@ -1,29 +1,37 @@
-//! Listeners, a thread per connection, and how many of them there may be.
-//!
-//! At the ceiling a new client is not simply sent away: a connection that has been at rest for a while gives way to it,
-//! so that forgotten keep-alive connections cannot lock a scraper out. Only when all are at work does it get 503.
+//! Listeners, one thread that accepts, and a thread per connection.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::io::{self, ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::connection::{self, Activity, Patience, Transport};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::connection::{self, Patience};
+use super::socket::Socket;
+use super::table::{Slot, Table};
+use super::tls::{self, Handshake, TlsSource};
 use super::{Handler, Response};
 
 /// A running server; [`Server::stop`] ends it.
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
-    acceptors: Vec<JoinHandle<()>>,
+    acceptor: JoinHandle<()>,
+    /// A byte here wakes the acceptor. A connection of our own would do, too, were the process still allowed to make one.
+    wake: UnixStream,
 }
 
 /// Ceilings of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at one time, over all listeners.
+    /// Connections open at one time, over all listeners, beside the streams.
     pub connections: usize,
+    /// Answers without an end that are sent at one time.
+    pub streams: usize,
     /// How long clients may take.
     pub patience: Patience,
 }
@@ -32,40 +40,46 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16,
+            streams: 8,
             patience: Patience::default(),
         }
     }
 }
 
 impl Server {
-    /// Serves `handler` on every listener.
+    /// Serves `handler` on every listener; over TLS, where `tls` is given.
     ///
     /// # Errors
     /// A listener without an address, or a thread that the system refuses.
-    pub fn start(listeners: Vec<TcpListener>, handler: Arc<dyn Handler>, limits: Limits) -> io::Result<Self> {
+    pub fn start(
+        listeners: Vec<TcpListener>,
+        handler: Arc<dyn Handler>,
+        limits: Limits,
+        tls: Option<Arc<TlsSource>>,
+    ) -> io::Result<Self> {
         let addresses = listeners
             .iter()
             .map(TcpListener::local_addr)
             .collect::<io::Result<Vec<_>>>()?;
+        // Between poll and accept a client may have gone, and then accept must not wait for the next one.
+        listeners.iter().try_for_each(|l| l.set_nonblocking(true))?;
         let shared = Arc::new(Shared {
             handler,
-            limits,
-            table: Mutex::default(),
-            quiet: Condvar::new(),
+            patience: limits.patience,
+            tls,
+            table: Arc::new(Table::new(limits.connections, limits.streams)),
         });
-        let mut acceptors = Vec::new();
-        for listener in listeners {
+        let (wake, woken) = UnixStream::pair()?;
+        let acceptor = {
             let shared = Arc::clone(&shared);
-            acceptors.push(
-                thread::Builder::new()
-                    .name("http-accept".into())
-                    .spawn(move || accept(&listener, &shared))?,
-            );
-        }
+            let accept = move || accept(&listeners, &woken, &shared);
+            thread::Builder::new().name("http-accept".into()).spawn(accept)?
+        };
         Ok(Self {
             shared,
             addresses,
-            acceptors,
+            acceptor,
+            wake,
         })
     }
 
@@ -74,103 +88,42 @@ impl Server {
         &self.addresses
     }
 
-    /// Takes no more connections, closes those at rest, and gives the others `grace` to finish their answers.
-    pub fn stop(self, grace: Duration) {
-        let mut table = self.shared.table();
-        table.stopping = true;
-        for entry in table.entries.iter().filter(|e| e.idle_since.is_some()) {
-            // A client may have gone in between; then there is nothing left to close.
-            let _ = entry.stream.shutdown(Shutdown::Both);
-        }
-        let wait = self
-            .shared
-            .quiet
-            .wait_timeout_while(table, grace, |table| !table.entries.is_empty());
-        drop(wait);
-        // Acceptors sit in accept(2): a connection of our own wakes them.
-        let woken = self
-            .addresses
-            .iter()
-            .all(|&address| TcpStream::connect_timeout(&reachable(address), Duration::from_millis(200)).is_ok());
-        if woken {
-            for acceptor in self.acceptors {
-                let _ = acceptor.join();
-            }
+    /// Takes no more connections, ends those at rest and the streams, and gives the others `grace` to finish their
+    /// answers.
+    pub fn stop(mut self, grace: Duration) {
+        self.shared.table.stop(grace);
+        if self.wake.write_all(&[0]).is_ok() {
+            let _ = self.acceptor.join();
         }
     }
-}
-
-/// An address that leads to a listener on `address`.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }
 
 struct Shared {
     handler: Arc<dyn Handler>,
-    limits: Limits,
-    table: Mutex<Table>,
-    /// Signalled when a connection has ended.
-    quiet: Condvar,
+    patience: Patience,
+    tls: Option<Arc<TlsSource>>,
+    table: Arc<Table>,
 }
 
-#[derive(Default)]
-struct Table {
-    entries: Vec<Entry>,
-    next_id: u64,
-    stopping: bool,
-}
-
-struct Entry {
-    id: u64,
-    stream: Arc<TcpStream>,
-    /// Since when it waits for a request; `None` while one is at work.
-    idle_since: Option<Instant>,
-    /// It has been asked to go and counts no longer.
-    evicted: bool,
-}
-
-impl Shared {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        // A thread that panicked with the table in hand has left it whole: every change is one step.
-        self.table.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Table {
-    /// Room for one more, if need be at the cost of the connection that has been at rest for longest.
-    fn make_room(&mut self, connections: usize) -> bool {
-        if self.entries.iter().filter(|e| !e.evicted).count() < connections {
-            return true;
-        }
-        let rested = |e: &&mut Entry| !e.evicted && e.idle_since.is_some_and(|since| since.elapsed() >= REST_MIN);
-        let oldest = self.entries.iter_mut().filter(rested).min_by_key(|e| e.idle_since);
-        let Some(oldest) = oldest else { return false };
-        oldest.evicted = true;
-        let _ = oldest.stream.shutdown(Shutdown::Both);
-        true
-    }
-}
-
-/// A connection that has just been opened, or just been answered, gets this long before it may be given away.
-const REST_MIN: Duration = Duration::from_secs(1);
 /// Connection threads parse 8 KiB and fill a buffer: they need little stack, and there may be many.
 const STACK_BYTES: usize = 256 * 1024;
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+fn accept(listeners: &[TcpListener], woken: &UnixStream, shared: &Arc<Shared>) {
     loop {
-        let accepted = listener.accept();
-        if shared.table().stopping {
+        let waited_for = listeners.iter().map(AsFd::as_fd).chain([woken.as_fd()]);
+        let mut fds: Vec<PollFd<'_>> = waited_for.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // A failure can only be a signal's; then nothing is marked, and accepting says that nobody is there.
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        if shared.table.is_stopping() {
             return;
         }
-        match accepted {
-            Ok((stream, _)) => admit(stream, shared),
-            // Out of descriptors, most likely: the next call would fail at once, too.
-            Err(_) => thread::sleep(Duration::from_millis(50)),
+        for listener in listeners {
+            match listener.accept() {
+                Ok((stream, _)) => admit(stream, shared),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // Out of descriptors, most likely: the next call would fail at once, too.
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
         }
     }
 }
@@ -179,107 +132,39 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) {
     // Answers are one write each; nothing is gained by holding a last short segment back.
     let _ = stream.set_nodelay(true);
     let stream = Arc::new(stream);
-    let slot = {
-        let mut table = shared.table();
-        if !table.make_room(shared.limits.connections) {
-            drop(table);
+    let Some(slot) = shared.table.admit(&stream) else {
+        // In TLS it could only be said after a handshake, for which this thread has no time.
+        if shared.tls.is_none() {
             let response = Response::text(503, "all connections are in use, try again later\n");
-            connection::refuse(&mut Socket(&stream), &response);
-            return;
+            let mut socket = Socket::new(&stream, shared.patience.answer);
+            connection::turn_away(&mut socket, &*shared.handler, response);
         }
-        let id = table.next_id;
-        table.next_id += 1;
-        table.entries.push(Entry {
-            id,
-            stream: Arc::clone(&stream),
-            idle_since: Some(Instant::now()),
-            evicted: false,
-        });
-        Slot {
-            id,
-            shared: Arc::clone(shared),
-        }
+        return;
     };
+    let shared = Arc::clone(shared);
     // When no thread can be had, the closure is dropped, and with it the slot and the socket.
     let _ = thread::Builder::new()
         .name("http".into())
         .stack_size(STACK_BYTES)
-        .spawn(move || {
-            connection::serve(
-                &mut Socket(&stream),
-                &*slot.shared.handler,
-                &slot.shared.limits.patience,
-                &slot,
-            );
-        });
+        .spawn(move || serve(&stream, &slot, &shared));
 }
 
-/// A connection's place in the table; dropping it frees the place.
-struct Slot {
-    id: u64,
-    shared: Arc<Shared>,
-}
-
-impl Slot {
-    /// Sets when the connection's rest began and says whether it may go on.
-    fn set_idle_since(&self, idle_since: Option<Instant>) -> bool {
-        let mut table = self.shared.table();
-        let stopping = table.stopping;
-        match table.entries.iter_mut().find(|e| e.id == self.id) {
-            Some(entry) => {
-                entry.idle_since = idle_since;
-                !entry.evicted && !stopping
-            }
-            None => false,
+fn serve(stream: &TcpStream, slot: &Slot, shared: &Shared) {
+    let (handler, patience) = (&*shared.handler, &shared.patience);
+    let mut socket = Socket::new(stream, patience.head);
+    let Some(tls) = &shared.tls else {
+        connection::serve(&mut socket, handler, patience, slot);
+        return;
+    };
+    match tls::accept(socket, tls()) {
+        Handshake::Done(mut transport) => {
+            connection::serve(&mut *transport, handler, patience, slot);
+            transport.close();
         }
-    }
-}
-
-impl Activity for Slot {
-    fn begin(&self) -> bool {
-        self.set_idle_since(None)
-    }
-
-    fn end(&self) -> bool {
-        self.set_idle_since(Some(Instant::now()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.shared.table().entries.retain(|e| e.id != self.id);
-        self.shared.quiet.notify_all();
-    }
-}
-
-struct Socket<'a>(&'a TcpStream);
-
-impl Read for Socket<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.read(into)
-    }
-}
-
-impl Write for Socket<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Socket<'_> {
-    fn set_read_limit(&mut self, limit: Duration) -> io::Result<()> {
-        self.0.set_read_timeout(Some(limit))
-    }
-
-    fn set_write_limit(&mut self, limit: Duration) -> io::Result<()> {
-        self.0.set_write_timeout(Some(limit))
-    }
-
-    fn finish_writing(&mut self) -> io::Result<()> {
-        self.0.shutdown(Shutdown::Write)
+        Handshake::PlainHttp(mut socket) => {
+            let response = Response::text(400, "this port speaks HTTPS, and the request was plain HTTP\n");
+            connection::refuse(&mut socket, handler, response, patience.head);
+        }
+        Handshake::Failed => {}
     }
 }

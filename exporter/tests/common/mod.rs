@@ -214,6 +214,17 @@ impl Client {
         }
     }
 
+    /// Whether another line comes.
+    pub fn reads_on(&mut self) -> bool {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Reads until the connection ends.
+    pub fn read_to_end(&mut self) {
+        let _ = self.stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+
     /// Whether the server has closed the connection, with nothing more to read.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
