@@ -49,5 +49,5 @@ pub use parse::{FormatError, RegionInfo, SeriesMeta};
 pub use reader::{ReadError, RegionReader};
 pub use ring::{Poll, RingError, RingInfo, RingModel, RingOptions, RingSymbol, SignalReader, SignalWriter};
 pub use signal::{Signal, SignalClass};
-pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
+pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Unfinished, Value, WriterStatus};
 pub use writer::{RegionOptions, RegionWriter, RegisterError, ThreadWriter};

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{options, ring_options, sample, shm, sign};
 use quantumflow_region::{
-    EventKind, FormatError, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions, SignalReader,
-    SignalWriter, catalogue,
+    EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
+    SignalReader, SignalWriter, catalogue,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -22,6 +22,8 @@ const PAGE: usize = 4096;
 const DESC: usize = 2 * PAGE;
 /// Where EVENTS starts in the small region of these tests.
 const EVENTS: usize = 11 * PAGE;
+
+static INFO: Metric = Metric::info("hft_test_info").labels(&["a", "b"]).help("A statement.");
 
 /// A small region with a bit of everything.
 fn region_bytes(dir: &Path) -> Vec<u8> {
@@ -51,8 +53,10 @@ fn region_bytes(dir: &Path) -> Vec<u8> {
         let histogram = writer.histogram(&catalogue::STAGE_LATENCY, &["total"]).unwrap();
         (0..1000).for_each(|value| histogram.record(value * value));
     }
-    cold.info(&catalogue::ENGINE_BUILD, &["1", "2"]).unwrap();
-    cold.timestamp(&catalogue::HEARTBEAT, &[]).unwrap().set(1);
+    cold.info(&INFO, &["1", "2"]).unwrap();
+    cold.timestamp(&catalogue::FEED_LAST_MESSAGE, &["kraken"])
+        .unwrap()
+        .set(1);
     region
         .shared_counter(&catalogue::LOG_EVENTS_DROPPED, &[])
         .unwrap()
