@@ -4,8 +4,9 @@
 //! how far a histogram moved meanwhile is told as its uncertainty. Each pass makes the writer fetch back the lines that
 //! were read, so ten passes a second are plenty.
 //!
-//! The engine never shortens a file. Someone who does, between the check and the read, ends the reader with SIGBUS: that
-//! someone has the engine's rights, and a supervisor restarts the reader.
+//! The engine never shortens a file. Who finds one cut at the next look gets an error; someone who cuts it between the check
+//! and the read ends the reader with SIGBUS. That someone has the engine's rights; the reader says what happened if it was
+//! told to ([`explain_sigbus`](crate::explain_sigbus)), and a supervisor restarts it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -15,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::file::{is_locked, open_read_only};
-use crate::histogram::read_settled;
+use crate::histogram::{HistogramSnapshot, read_settled};
 use crate::layout::{Descriptor, PAGE, limit, live, writer_block};
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
 use crate::metric::{Agg, Kind};
 use crate::parse::{self, FormatError, Interned, Labels, RegionInfo, Sections, SeriesMeta, Span, Texts, is_retired};
-use crate::snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
+use crate::snapshot::{EngineStatus, Liveness, Series, Snapshot, Unfinished, Value, WriterStatus};
 use crate::sync::{Words, fence_acquire};
 use crate::writer::RegionWriter;
 
@@ -103,6 +104,8 @@ struct Group {
 struct Member {
     descriptor: Block,
     words: Block,
+    /// Index of the thread's block; `None` for a cell of several threads.
+    writer: Option<usize>,
 }
 
 impl RegionReader {
@@ -169,10 +172,20 @@ impl RegionReader {
     pub fn snapshot(&mut self) -> Result<Snapshot, ReadError> {
         self.mapped.check_length()?;
         self.refresh()?;
-        let series = self.index.groups.iter().map(Group::read).collect();
+        let mut begun = Vec::new();
+        let series = self.index.groups.iter().map(|group| group.read(&mut begun)).collect();
+        let writers = self.writers();
+        let unfinished = begun.into_iter().map(|(series, writer, records)| Unfinished {
+            series,
+            writer: writer
+                .and_then(|index| writers.get(index))
+                .map_or_else(|| "".into(), |status| Arc::clone(&status.name)),
+            records,
+        });
         Ok(Snapshot {
             series,
-            writers: self.writers(),
+            unfinished: unfinished.collect(),
+            writers,
             engine: self.engine(),
             unknown_series_count: self.index.unknown,
             unknown_section_count: self.sections.unknown_count,
@@ -344,7 +357,11 @@ impl Index {
         let descriptor = memory
             .block(at, size_of::<Descriptor>() / 8)
             .ok_or(wrong("it lies outside the file"))?;
-        let member = Member { descriptor, words };
+        let member = Member {
+            descriptor,
+            words,
+            writer: parsed.writer,
+        };
 
         let identity = (Arc::clone(&meta.name), meta.labels.clone(), own_thread);
         match self.by_identity.get(&identity) {
@@ -405,9 +422,19 @@ pub(crate) fn writer_name(block: &Block) -> Option<String> {
         .filter(|name| !name.chars().any(char::is_control))
 }
 
+/// A histogram inside a record: whose, and how many records had begun and not ended.
+type Begun = (Arc<SeriesMeta>, Option<usize>, u64);
+
 impl Group {
-    fn read(&self) -> Series {
-        let mut values = self.members.iter().map(|member| member.read(&self.meta));
+    fn read(&self, begun: &mut Vec<Begun>) -> Series {
+        let mut values = self.members.iter().map(|member| {
+            let value = member.read(&self.meta);
+            let records = value.histogram().map_or(0, HistogramSnapshot::uncertainty);
+            if records > 0 {
+                begun.push((Arc::clone(&self.meta), member.writer, records));
+            }
+            value
+        });
         let mut value = values.next().unwrap_or(Value::Info);
         for other in values {
             value.combine(other, self.meta.agg);
