@@ -1,0 +1,46 @@
+//! Every series of the region, whatever wrote it: searchable, with what each has grown by.
+
+use super::{Page, Row, help_of};
+use crate::history::counted;
+use crate::text::{rate, series_name, value};
+use crate::top::app::App;
+use crate::top::table::{Column, Table, rest, right};
+
+const COLUMNS: [Column; 5] = [
+    rest("series", 20),
+    right("value", 24, 1),
+    right("now/s", 8, 0),
+    right("10 s", 8, 2),
+    right("100 s", 8, 3),
+];
+
+pub(super) fn page(app: &App, width: u16) -> Page<'_> {
+    let table = Table::fit(&COLUMNS, width);
+    let all = &app.session.latest().snapshot.series;
+    let shown: Vec<usize> = (0..all.len())
+        .filter(|index| !app.hides_zeros || counted(&all[*index].value) != Some(0))
+        .filter(|index| app.passes(&series_name(&all[*index].meta)))
+        .collect();
+    let header = vec![table.header(app.theme.title())];
+    let count = shown.len();
+    let row = move |i: usize| {
+        let Some((index, series)) = shown.get(i).and_then(|index| Some((*index, all.get(*index)?))) else {
+            return Row::default();
+        };
+        let rates = app.session.rates(index);
+        let retired = if series.retired { " (retired)" } else { "" };
+        let cells = [
+            series_name(&series.meta).into(),
+            format!("{}{retired}", value(series)).into(),
+            rate(rates.now).into(),
+            rate(rates.ten).into(),
+            rate(rates.hundred).into(),
+        ];
+        Row::new(table.row(&cells)).with_help(help_of(&series.meta))
+    };
+    Page {
+        header,
+        count,
+        row: Box::new(row),
+    }
+}
