@@ -124,8 +124,8 @@ fn good() -> Vec<u8> {
     }
     let histogram = hot.histogram(&catalogue::STAGE_LATENCY, &["total"]).expect("room");
     (0..1000).for_each(|value| histogram.record(value * value));
-    cold.info(&catalogue::ENGINE_BUILD, &["1", "2"]).expect("room");
-    cold.timestamp(&catalogue::HEARTBEAT, &[]).expect("room").set(1);
+    cold.info(&INFO, &["1", "2"]).expect("room");
+    cold.timestamp(&catalogue::FEED_LAST_MESSAGE, &["kraken"]).expect("room").set(1);
     region.live().record_panic(&"text");
     hot.loop_begin();
     fs::read(region.path().expect("it has a file")).expect("it can be read")

@@ -128,12 +128,6 @@ catalogue! {
         "Frames that are missing in the capture because it could not keep up.";
     CAPTURE_BYTES: Metric::counter("hft_capture_bytes_total").labels(EXCHANGE).unit(Unit::Bytes, 0),
         "Bytes that were written to the capture, before compression.";
-    ENGINE_BUILD: Metric::info("hft_engine_build_info").labels(&["version", "revision"]),
-        "Version and revision of the engine.";
-    PROCESS_START: Metric::timestamp("hft_process_start_timestamp_seconds"),
-        "When the engine started.";
-    HEARTBEAT: Metric::timestamp("hft_heartbeat_timestamp_seconds"),
-        "When housekeeping last reported.";
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What lies where in a region file, version 1.0. Little-endian, 64-bit hosts.
+//! What lies where in a region file, version 1.1. Little-endian, 64-bit hosts.
 //!
 //! ```text
 //! 0        header page: Header (256 B), then the section table; immutable once the file has its name,
@@ -9,8 +9,14 @@
 //!          LABELS   16 B each: a label's name and value in STRINGS; the labels of a series lie together, by name
 //!          WRITER   one block per thread, a page or more apart                    (word offsets in `writer_block`)
 //!          SHARED   cells with several writers (fetch_add)
+//!          EVENT_KINDS  since 1.1: what the events in this file mean, append-only
+//!          SUBJECTS     since 1.1: what they are about, append-only
+//!          EVENTS       since 1.1: one ring of slots per thread, in the order of WRITER (word offsets in `event_slot`)
 //!          HIST     histogram blocks, 128 B apart                                 (word offsets in `histogram`)
 //! ```
+//!
+//! The three sections of the events are there together or not at all. A thread's ring has `count` of EVENTS divided by
+//! `count` of WRITER slots, a power of two; event n lies in slot n modulo that.
 //!
 //! Every word that changes after the file has its name is eight bytes wide, aligned, and written and read as one. The
 //! format's rules for readers: an unknown bit in `feature_incompat` or another `major` means "do not read"; unknown bits
@@ -27,7 +33,7 @@ pub const BYTE_ORDER_TAG: u32 = 0x0A0B_0C0D;
 /// Readers refuse another one.
 pub const VERSION_MAJOR: u16 = 1;
 /// Grows when fields or sections are added at the end.
-pub const VERSION_MINOR: u16 = 0;
+pub const VERSION_MINOR: u16 = 1;
 /// Everything large starts at a page.
 pub const PAGE: usize = 4096;
 
@@ -133,6 +139,12 @@ pub mod section {
     pub const HIST: u32 = 6;
     /// Cells of several threads.
     pub const SHARED: u32 = 7;
+    /// Rings of the last events, one per thread. Since 1.1.
+    pub const EVENTS: u32 = 8;
+    /// What the kinds of those events are. Since 1.1.
+    pub const EVENT_KINDS: u32 = 9;
+    /// What those events are about. Since 1.1.
+    pub const SUBJECTS: u32 = 10;
 }
 
 /// One series: a metric with one set of label values, written by one thread.
@@ -206,6 +218,74 @@ pub struct LabelRef {
     pub reserved: u32,
 }
 
+/// One kind of event. Its place in EVENT_KINDS is the number that an event carries.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct EventKindEntry {
+    /// The name in STRINGS.
+    pub name_off: u32,
+    /// The help in STRINGS.
+    pub help_off: u32,
+    /// Bytes of the name.
+    pub name_len: u16,
+    /// Bytes of the help.
+    pub help_len: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// The two numbers of an event.
+    pub fields: [EventFieldEntry; 2],
+}
+
+/// What one of an event's two numbers is.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct EventFieldEntry {
+    /// The name in STRINGS.
+    pub name_off: u32,
+    /// The names of the codes in STRINGS, joined by `|`; none where it is no code.
+    pub codes_off: u32,
+    /// Bytes of the name; zero: the number is not used.
+    pub name_len: u16,
+    /// Bytes of the codes.
+    pub codes_len: u16,
+    /// A [`Unit`](crate::Unit).
+    pub unit: u8,
+    /// Power of ten from the number to the unit.
+    pub scale: i8,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// What an event is about. Its place in SUBJECTS plus one is the number that an event carries; zero is the engine.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct SubjectEntry {
+    /// The text in STRINGS.
+    pub text_off: u32,
+    /// Its bytes.
+    pub text_len: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// Word offsets in a slot of EVENTS.
+pub mod event_slot {
+    /// `2n + 1` while event n is being written, `2n + 2` once it is whole, 0 before the first.
+    pub const STAMP: usize = 0;
+    /// When, nanoseconds since the Unix epoch.
+    pub const UNIX_NS: usize = 1;
+    /// The kind's number in the low half, the subject's in the high half.
+    pub const KIND_SUBJECT: usize = 2;
+    /// The first number.
+    pub const A: usize = 3;
+    /// The second.
+    pub const B: usize = 4;
+    /// Words that an event has; a reader needs no more.
+    pub const USED: usize = 5;
+    /// Words from one slot to the next in files of this version: one event, one cache line.
+    pub const WORDS: usize = 8;
+}
+
 /// Word offsets in the LIVE page.
 pub mod live {
     /// A [`State`](crate::State).
@@ -232,6 +312,10 @@ pub mod live {
     pub const PANIC_CLAIM: usize = 10;
     /// Why the engine ended: exit code, or 128 + signal. Meaningful in state closed.
     pub const EXIT_CODE: usize = 11;
+    /// Entries of EVENT_KINDS that may be read; stored with release after they were filled. Since 1.1.
+    pub const EVENT_KINDS_COMMITTED: usize = 12;
+    /// Entries of SUBJECTS that may be read; stored with release after they were filled. Since 1.1.
+    pub const SUBJECTS_COMMITTED: usize = 13;
     /// The panic text.
     pub const PANIC_TEXT: usize = 64;
     /// Room for the panic text, in bytes.
@@ -256,6 +340,8 @@ pub mod writer_block {
     pub const NAME: usize = 5;
     /// Room for the name, in bytes.
     pub const NAME_BYTES: usize = 40;
+    /// Events that the thread has recorded; stored with release after the event. Since 1.1.
+    pub const EVENTS_RECORDED: usize = 10;
     /// The first cell.
     pub const CELLS: usize = 16;
 }
@@ -326,6 +412,14 @@ pub mod limit {
     pub const LABELS: usize = 16;
     /// Writer threads.
     pub const WRITERS: u32 = 1024;
+    /// Kinds of events.
+    pub const EVENT_KINDS: u32 = 256;
+    /// Subjects of events.
+    pub const SUBJECTS: u32 = 65_536;
+    /// Bytes of a subject.
+    pub const SUBJECT_BYTES: usize = 200;
+    /// Slots of EVENTS, all threads together.
+    pub const EVENTS: u32 = 1 << 20;
 }
 
 /// 64-bit FNV-1a over the parts, each closed by a byte that occurs in no name or label.
@@ -358,6 +452,9 @@ pin_offsets!(Descriptor, 64: kind = 0, unit = 1, agg = 2, scale = 3, flags = 4, 
     hist_max_pow = 29, hist_width = 30, value_off = 32, series_id = 40, created_unix_ns = 48, states_off = 56,
     states_len = 60);
 pin_offsets!(LabelRef, 16: name_off = 0, name_len = 4, value_len = 6, value_off = 8);
+pin_offsets!(EventKindEntry, 48: name_off = 0, help_off = 4, name_len = 8, help_len = 10, fields = 16);
+pin_offsets!(EventFieldEntry, 16: name_off = 0, codes_off = 4, name_len = 8, codes_len = 10, unit = 12, scale = 13);
+pin_offsets!(SubjectEntry, 8: text_off = 0, text_len = 4);
 const _: () = {
     assert!(
         cfg!(target_endian = "little"),
@@ -365,7 +462,8 @@ const _: () = {
     );
     assert!(size_of::<usize>() == 8, "offsets of the format need 64 bits");
     assert!(live::PANIC_TEXT * 8 + live::PANIC_TEXT_BYTES <= PAGE && live::WORDS * 8 == PAGE);
-    assert!(writer_block::NAME * 8 + writer_block::NAME_BYTES <= writer_block::CELLS * 8);
+    assert!(writer_block::NAME * 8 + writer_block::NAME_BYTES <= writer_block::EVENTS_RECORDED * 8);
+    assert!(writer_block::EVENTS_RECORDED < writer_block::CELLS && event_slot::USED <= event_slot::WORDS);
     assert!(Shape::LATENCY_NS.bucket_count() == 3840 && Shape::LATENCY_NS.block_bytes() == 30 * 1024 + 64);
     assert!(
         Shape {

@@ -5,7 +5,8 @@
 //! writer is gone, and readable after a crash.
 //!
 //! - A **region** ([`RegionWriter`], [`RegionReader`]) holds counters, gauges, states and HDR histograms and describes
-//!   itself: a reader needs no catalogue. What may lie in it is declared in [`catalogue`].
+//!   itself: a reader needs no catalogue. What may lie in it is declared in [`catalogue`]. Beside the metrics it keeps
+//!   each thread's last events ([`EventWriter`], [`RegionReader::events`]), declared in [`event`].
 //! - A **ring** ([`SignalWriter`], [`SignalReader`]) holds the last signals; every reader sees all of them or is told how
 //!   many it missed. `include/quantumflow_signal.h` reads it from C and C++.
 //!
@@ -15,6 +16,10 @@ pub mod catalogue;
 mod cells;
 mod crc;
 pub mod directory;
+pub mod event;
+mod event_reader;
+mod event_ring;
+mod event_writer;
 mod file;
 mod histogram;
 pub mod layout;
@@ -32,6 +37,9 @@ mod sync;
 mod writer;
 
 pub use cells::{Counter, GaugeF64, GaugeI64, Histogram, SharedCounter, State, Timestamp};
+pub use event::{EventKind, SubjectId};
+pub use event_reader::{Event, EventFieldMeta, EventMeta, ThreadEvents};
+pub use event_writer::EventWriter;
 pub use file::{CreateError, CreateReport, FileKind, FileName, FileOptions};
 pub use histogram::HistogramSnapshot;
 pub use layout::Shape;
@@ -41,5 +49,5 @@ pub use parse::{FormatError, RegionInfo, SeriesMeta};
 pub use reader::{ReadError, RegionReader};
 pub use ring::{Poll, RingError, RingInfo, RingModel, RingOptions, RingSymbol, SignalReader, SignalWriter};
 pub use signal::{Signal, SignalClass};
-pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
+pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Unfinished, Value, WriterStatus};
 pub use writer::{RegionOptions, RegionWriter, RegisterError, ThreadWriter};

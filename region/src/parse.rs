@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::crc::crc32c;
 use crate::layout::{
-    BYTE_ORDER_TAG, Descriptor, FLAG_RETIRED, Header, LabelRef, MAGIC, PAGE, Section, Shape, VERSION_MAJOR,
-    WRITER_SHARED, limit, live, section, writer_block,
+    BYTE_ORDER_TAG, Descriptor, EventKindEntry, FLAG_RETIRED, Header, LabelRef, MAGIC, PAGE, Section, Shape,
+    SubjectEntry, VERSION_MAJOR, WRITER_SHARED, event_slot, limit, live, section, writer_block,
 };
 use crate::metric::{Agg, Kind, Unit, is_label_name, is_metric_name};
 
@@ -117,7 +117,19 @@ pub(crate) struct Sections {
     pub(crate) writer: Span,
     pub(crate) hist: Span,
     pub(crate) shared: Span,
+    /// `None` in a file of version 1.0, and where the engine keeps none.
+    pub(crate) events: Option<EventSections>,
     pub(crate) unknown_count: u32,
+}
+
+/// The sections of the flight recorder.
+#[derive(Clone, Debug)]
+pub(crate) struct EventSections {
+    pub(crate) slots: Span,
+    pub(crate) kinds: Span,
+    pub(crate) subjects: Span,
+    /// Slots of each thread, a power of two.
+    pub(crate) per_writer: usize,
 }
 
 /// What a region says of the program that wrote it. Claims, for people: nothing is decided by them.
@@ -199,7 +211,7 @@ pub(crate) fn header(page: &[u8], file_len: u64) -> Result<(RegionInfo, Sections
         head.section_count,
         table_end <= head.header_len as usize,
     )?;
-    let mut found: [Option<Span>; 8] = [None; 8];
+    let mut found = [None; section::SUBJECTS as usize + 1];
     let mut unknown_count = 0;
     for index in 0..head.section_count as usize {
         let at = size_of::<Header>() + index * stride;
@@ -243,9 +255,14 @@ pub(crate) fn header(page: &[u8], file_len: u64) -> Result<(RegionInfo, Sections
         writer: take(section::WRITER, "WRITER")?,
         hist: take(section::HIST, "HIST")?,
         shared: found[section::SHARED as usize].unwrap_or_default(),
+        events: None,
         unknown_count,
     };
     check_sections(&sections)?;
+    let sections = Sections {
+        events: event_sections(&found, sections.writer.count)?,
+        ..sections
+    };
     let info = RegionInfo {
         service: text_of(&head.service),
         version: text_of(&head.version),
@@ -337,6 +354,66 @@ pub(crate) fn check_start(page: &[u8], magic_fits: bool, start: &StartFields) ->
         return Err(FormatError::Incompatible(start.feature_incompat));
     }
     Ok(())
+}
+
+/// The flight recorder's sections by type, all three or none.
+fn event_sections(found: &[Option<Span>], writer_count: usize) -> Result<Option<EventSections>, FormatError> {
+    let at = |kind: u32| found[kind as usize];
+    let (Some(slots), Some(kinds), Some(subjects)) =
+        (at(section::EVENTS), at(section::EVENT_KINDS), at(section::SUBJECTS))
+    else {
+        let any = [section::EVENTS, section::EVENT_KINDS, section::SUBJECTS]
+            .map(at)
+            .iter()
+            .any(Option::is_some);
+        return if any {
+            Err(FormatError::Section("EVENTS, EVENT_KINDS or SUBJECTS"))
+        } else {
+            Ok(None)
+        };
+    };
+    let check = |field, value: usize, sound: bool| {
+        if sound {
+            Ok(())
+        } else {
+            Err(FormatError::Field {
+                field,
+                value: value as u64,
+            })
+        }
+    };
+    let strided = |span: &Span, least: usize| (least..=1024).contains(&span.stride) && span.stride.is_multiple_of(8);
+    check("EVENTS stride", slots.stride, strided(&slots, event_slot::USED * 8))?;
+    check("EVENTS count", slots.count, slots.count <= limit::EVENTS as usize)?;
+    let per_writer = slots.count.checked_div(writer_count).unwrap_or(0);
+    let is_even = per_writer.is_power_of_two() && per_writer * writer_count == slots.count;
+    check("EVENTS count", slots.count, is_even)?;
+    check(
+        "EVENT_KINDS stride",
+        kinds.stride,
+        strided(&kinds, size_of::<EventKindEntry>()),
+    )?;
+    check(
+        "EVENT_KINDS count",
+        kinds.count,
+        kinds.count <= limit::EVENT_KINDS as usize,
+    )?;
+    check(
+        "SUBJECTS stride",
+        subjects.stride,
+        strided(&subjects, size_of::<SubjectEntry>()),
+    )?;
+    check(
+        "SUBJECTS count",
+        subjects.count,
+        subjects.count <= limit::SUBJECTS as usize,
+    )?;
+    Ok(Some(EventSections {
+        slots,
+        kinds,
+        subjects,
+        per_writer,
+    }))
 }
 
 fn check_sections(sections: &Sections) -> Result<(), FormatError> {
@@ -464,7 +541,8 @@ pub(crate) struct Texts<'a> {
 }
 
 impl Texts<'_> {
-    fn get(&mut self, off: u32, len: u16, most: usize) -> Result<Arc<str>, &'static str> {
+    /// The text at `off`, if it is one and not longer than `most`.
+    pub(crate) fn get(&mut self, off: u32, len: u16, most: usize) -> Result<Arc<str>, &'static str> {
         if let Some(text) = self.interned.texts.get(&(off, len)) {
             return if text.len() <= most {
                 Ok(Arc::clone(text))

@@ -6,10 +6,11 @@ use bytemuck::Zeroable;
 
 use crate::catalogue;
 use crate::crc::crc32c;
+use crate::event::EventKind;
 use crate::file::CreateError;
 use crate::layout::{
-    BYTE_ORDER_TAG, Descriptor, Header, LabelRef, MAGIC, PAGE, Section, VERSION_MAJOR, VERSION_MINOR, fnv1a, limit,
-    live, section, writer_block,
+    BYTE_ORDER_TAG, Descriptor, EventKindEntry, Header, LabelRef, MAGIC, PAGE, Section, SubjectEntry, VERSION_MAJOR,
+    VERSION_MINOR, event_slot, fnv1a, limit, live, section, writer_block,
 };
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
@@ -36,7 +37,13 @@ pub(crate) struct Plan {
     pub(crate) labels: Span,
     pub(crate) writer: Span,
     pub(crate) shared: Span,
+    /// The three sections of the events are empty where the options ask for none.
+    pub(crate) event_kinds: Span,
+    pub(crate) subjects: Span,
+    pub(crate) events: Span,
     pub(crate) hist: Span,
+    pub(crate) events_per_writer: u32,
+    pub(crate) max_subjects: u32,
     pub(crate) max_desc: u32,
     pub(crate) writer_count: u32,
     pub(crate) writer_stride: usize,
@@ -57,6 +64,8 @@ impl Plan {
             string_bytes,
             writer_count,
             cells_per_writer,
+            events_per_writer,
+            max_subjects,
             ..
         } = *options;
         within("bytes", bytes as u64, 1, limit::REGION_BYTES, "up to 1 GiB")?;
@@ -88,6 +97,32 @@ impl Plan {
             limit::DESCRIPTORS.into(),
             "1 to 100,000",
         )?;
+        if events_per_writer > 0 {
+            let limits = "0, or 8 to 65,536 and 1,048,576 for all threads together";
+            let all = u64::from(events_per_writer) * u64::from(writer_count);
+            within("events_per_writer", events_per_writer.into(), 8, 1 << 16, limits)?;
+            within(
+                "events_per_writer times writer_count",
+                all,
+                8,
+                limit::EVENTS.into(),
+                limits,
+            )?;
+            within(
+                "max_subjects",
+                max_subjects.into(),
+                1,
+                limit::SUBJECTS.into(),
+                "1 to 65,536",
+            )?;
+            if !events_per_writer.is_power_of_two() {
+                return Err(CreateError::OutOfLimits {
+                    what: "events_per_writer",
+                    value: events_per_writer.into(),
+                    limits: "a power of two, or 0 for none",
+                });
+            }
+        }
         within("version length", options.version.len() as u64, 0, 24, "up to 24 bytes")?;
         within(
             "revision length",
@@ -113,6 +148,7 @@ impl Plan {
             span
         };
         let writer_stride = (writer_block::CELLS * 8 + cells_per_writer as usize * 8).next_multiple_of(PAGE);
+        let with_events = |bytes: usize| if events_per_writer > 0 { bytes } else { 0 };
         let mut plan = Self {
             live: take(PAGE),
             desc: take(max_series as usize * DESC_BYTES),
@@ -120,7 +156,12 @@ impl Plan {
             labels: take(max_series as usize * LABELS_PER_SERIES * size_of::<LabelRef>()),
             writer: take(writer_count as usize * writer_stride),
             shared: take(PAGE),
+            event_kinds: take(with_events(PAGE)),
+            subjects: take(with_events(max_subjects as usize * size_of::<SubjectEntry>())),
+            events: take(writer_count as usize * events_per_writer as usize * event_slot::WORDS * 8),
             hist: Span { off: 0, len: 0 },
+            events_per_writer,
+            max_subjects,
             max_desc: max_series,
             writer_count,
             writer_stride,
@@ -143,7 +184,7 @@ impl Plan {
 
     /// Writes the header and the live page into zeroed memory.
     pub(crate) fn fill(&self, memory: &Arc<Memory>, options: &RegionOptions) {
-        let sections = [
+        let mut sections = vec![
             (section::LIVE, self.live, PAGE, 1),
             (section::DESC, self.desc, DESC_BYTES, self.max_desc as usize),
             (section::STRINGS, self.strings, 1, self.strings.len),
@@ -161,22 +202,39 @@ impl Plan {
             ),
             (section::SHARED, self.shared, 8, self.shared.len / 8),
             (section::HIST, self.hist, HIST_ALIGN, self.hist.len / HIST_ALIGN),
-        ]
-        .map(|(kind, span, stride, count)| Section {
-            kind,
-            flags: 0,
-            off: span.off as u64,
-            len: span.len as u64,
-            stride: stride as u32,
-            count: count as u32,
-        });
+        ];
+        if self.events_per_writer > 0 {
+            let slots = self.events_per_writer as usize * self.writer_count as usize;
+            let subjects = self.max_subjects as usize;
+            sections.extend([
+                (section::EVENTS, self.events, event_slot::WORDS * 8, slots),
+                (
+                    section::EVENT_KINDS,
+                    self.event_kinds,
+                    size_of::<EventKindEntry>(),
+                    EVENT_KINDS_ROOM,
+                ),
+                (section::SUBJECTS, self.subjects, size_of::<SubjectEntry>(), subjects),
+            ]);
+        }
+        let sections: Vec<Section> = sections
+            .into_iter()
+            .map(|(kind, span, stride, count)| Section {
+                kind,
+                flags: 0,
+                off: span.off as u64,
+                len: span.len as u64,
+                stride: stride as u32,
+                count: count as u32,
+            })
+            .collect();
         let process = Process::current();
         let mut header = Header {
             magic: MAGIC,
             byte_order: BYTE_ORDER_TAG,
             major: VERSION_MAJOR,
             minor: VERSION_MINOR,
-            header_len: (size_of::<Header>() + size_of_val(&sections)) as u32,
+            header_len: (size_of::<Header>() + size_of_val(&*sections)) as u32,
             region_len: memory.bytes() as u64,
             schema_hash: schema_hash(),
             instance_id: options.file.instance_id,
@@ -206,6 +264,10 @@ impl Plan {
             .store_release(live::STATE, EngineState::Live as u64);
     }
 }
+
+/// Kinds of events that the EVENT_KINDS section holds: a page of them.
+const EVENT_KINDS_ROOM: usize = PAGE / size_of::<EventKindEntry>();
+const _: () = assert!(EventKind::ALL.len() <= EVENT_KINDS_ROOM && EVENT_KINDS_ROOM <= limit::EVENT_KINDS as usize);
 
 /// Labels that the LABELS section holds per series on average.
 const LABELS_PER_SERIES: usize = 3;

@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::file::{is_locked, open_read_only};
-use crate::histogram::read_settled;
+use crate::histogram::{HistogramSnapshot, read_settled};
 use crate::layout::{Descriptor, PAGE, limit, live, writer_block};
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
 use crate::metric::{Agg, Kind};
 use crate::parse::{self, FormatError, Interned, Labels, RegionInfo, Sections, SeriesMeta, Span, Texts, is_retired};
-use crate::snapshot::{EngineStatus, Liveness, Series, Snapshot, Value, WriterStatus};
+use crate::snapshot::{EngineStatus, Liveness, Series, Snapshot, Unfinished, Value, WriterStatus};
 use crate::sync::{Words, fence_acquire};
 use crate::writer::RegionWriter;
 
@@ -70,10 +70,10 @@ pub enum ReadError {
 
 /// A region being read.
 pub struct RegionReader {
-    mapped: MappedFile,
+    pub(crate) mapped: MappedFile,
     info: RegionInfo,
-    sections: Sections,
-    live: Block,
+    pub(crate) sections: Sections,
+    pub(crate) live: Block,
     index: Index,
 }
 
@@ -103,6 +103,8 @@ struct Group {
 struct Member {
     descriptor: Block,
     words: Block,
+    /// Index of the thread's block; `None` for a cell of several threads.
+    writer: Option<usize>,
 }
 
 impl RegionReader {
@@ -169,10 +171,20 @@ impl RegionReader {
     pub fn snapshot(&mut self) -> Result<Snapshot, ReadError> {
         self.mapped.check_length()?;
         self.refresh()?;
-        let series = self.index.groups.iter().map(Group::read).collect();
+        let mut begun = Vec::new();
+        let series = self.index.groups.iter().map(|group| group.read(&mut begun)).collect();
+        let writers = self.writers();
+        let unfinished = begun.into_iter().map(|(series, writer, records)| Unfinished {
+            series,
+            writer: writer
+                .and_then(|index| writers.get(index))
+                .map_or_else(|| "".into(), |status| Arc::clone(&status.name)),
+            records,
+        });
         Ok(Snapshot {
             series,
-            writers: self.writers(),
+            unfinished: unfinished.collect(),
+            writers,
             engine: self.engine(),
             unknown_series_count: self.index.unknown,
             unknown_section_count: self.sections.unknown_count,
@@ -195,14 +207,6 @@ impl RegionReader {
         let Sections {
             desc, strings, labels, ..
         } = &self.sections;
-        let bounded = |what, used: u64, room: usize| match usize::try_from(used) {
-            Ok(used) if used <= room => Ok(used),
-            _ => Err(FormatError::Count {
-                what,
-                from: room as u64,
-                to: used,
-            }),
-        };
         let committed = bounded("desc_committed", committed, desc.count)?;
         if committed < known {
             return Err(FormatError::Count {
@@ -243,7 +247,12 @@ impl RegionReader {
         Ok(())
     }
 
-    fn copy(&self, span: &Span, bytes: usize) -> Vec<u8> {
+    /// The first `words` words of an entry of a table.
+    pub(crate) fn block(&self, table: &Span, index: usize, words: usize) -> Option<Block> {
+        self.mapped.memory.block(table.off + index * table.stride, words)
+    }
+
+    pub(crate) fn copy(&self, span: &Span, bytes: usize) -> Vec<u8> {
         let words = bytes.div_ceil(8);
         let block = self
             .mapped
@@ -256,10 +265,7 @@ impl RegionReader {
     fn writers(&self) -> Vec<WriterStatus> {
         let writer = &self.sections.writer;
         let blocks = (0..writer.count).map_while(|index| {
-            let block = self
-                .mapped
-                .memory
-                .block(writer.off + index * writer.stride, writer_block::CELLS)?;
+            let block = self.block(writer, index, writer_block::CELLS)?;
             // Blocks are given out in order: the first free one ends them.
             let name = writer_name(&block)?;
             let thread = block.load(writer_block::THREAD);
@@ -350,7 +356,11 @@ impl Index {
         let descriptor = memory
             .block(at, size_of::<Descriptor>() / 8)
             .ok_or(wrong("it lies outside the file"))?;
-        let member = Member { descriptor, words };
+        let member = Member {
+            descriptor,
+            words,
+            writer: parsed.writer,
+        };
 
         let identity = (Arc::clone(&meta.name), meta.labels.clone(), own_thread);
         match self.by_identity.get(&identity) {
@@ -387,8 +397,20 @@ impl Index {
     }
 }
 
+/// A count of the live page that must not exceed the room there is.
+pub(crate) fn bounded(what: &'static str, used: u64, room: usize) -> Result<usize, FormatError> {
+    match usize::try_from(used) {
+        Ok(used) if used <= room => Ok(used),
+        _ => Err(FormatError::Count {
+            what,
+            from: room as u64,
+            to: used,
+        }),
+    }
+}
+
 /// The name in a writer's block; `None` where it is free or the name is no text.
-fn writer_name(block: &Block) -> Option<String> {
+pub(crate) fn writer_name(block: &Block) -> Option<String> {
     let len = usize::try_from(block.load(writer_block::NAME_LEN)).ok()?;
     fence_acquire();
     if len == 0 || len > writer_block::NAME_BYTES {
@@ -399,9 +421,19 @@ fn writer_name(block: &Block) -> Option<String> {
         .filter(|name| !name.chars().any(char::is_control))
 }
 
+/// A histogram inside a record: whose, and how many records had begun and not ended.
+type Begun = (Arc<SeriesMeta>, Option<usize>, u64);
+
 impl Group {
-    fn read(&self) -> Series {
-        let mut values = self.members.iter().map(|member| member.read(&self.meta));
+    fn read(&self, begun: &mut Vec<Begun>) -> Series {
+        let mut values = self.members.iter().map(|member| {
+            let value = member.read(&self.meta);
+            let records = value.histogram().map_or(0, HistogramSnapshot::uncertainty);
+            if records > 0 {
+                begun.push((Arc::clone(&self.meta), member.writer, records));
+            }
+            value
+        });
         let mut value = values.next().unwrap_or(Value::Info);
         for other in values {
             value.combine(other, self.meta.agg);

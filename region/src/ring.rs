@@ -10,13 +10,15 @@ use bytemuck::Zeroable;
 
 use crate::crc::crc32c;
 use crate::file::{CreateError, CreateReport, FileKind, FileOptions, NewFile};
-use crate::layout::{BYTE_ORDER_TAG, PAGE, VERSION_MAJOR, VERSION_MINOR};
+use crate::layout::{BYTE_ORDER_TAG, PAGE, VERSION_MAJOR};
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
 use crate::parse::{FormatError, StartFields, check_start, text_of};
 use crate::plan::padded;
 use crate::reader::{MappedFile, ReadError};
-use crate::signal::{ModelEntry, RING_MAGIC, RingHeader, SIGNAL_WORDS, Signal, SymbolEntry, ring_live};
+use crate::signal::{
+    ModelEntry, RING_MAGIC, RING_VERSION_MINOR, RingHeader, SIGNAL_WORDS, Signal, SymbolEntry, ring_live,
+};
 use crate::slot::{Slot, read_slot, write_slot};
 use crate::snapshot::Liveness;
 use crate::sync::{Words, fence_acquire};
@@ -607,7 +609,7 @@ fn plan(options: &RingOptions) -> Result<RingHeader, CreateError> {
         magic: RING_MAGIC,
         byte_order: BYTE_ORDER_TAG,
         major: VERSION_MAJOR,
-        minor: VERSION_MINOR,
+        minor: RING_VERSION_MINOR,
         header_len: size_of::<RingHeader>() as u32,
         file_len: slots_off + pages(slot_count, size_of::<Signal>()),
         instance_id: options.file.instance_id,

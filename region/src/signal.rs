@@ -19,6 +19,9 @@ use crate::layout::{PAGE, pin_offsets};
 /// First eight bytes of a ring file, read as a little-endian integer.
 pub const RING_MAGIC: u64 = u64::from_le_bytes([0x91, b'Q', b'F', b'S', b'I', b'G', b'\r', b'\n']);
 
+/// Minor version of the ring's format; its major version is the region's.
+pub const RING_VERSION_MINOR: u16 = 0;
+
 /// One prediction with what a strategy needs to act on it, and to decide whether it may.
 ///
 /// Times are nanoseconds since the Unix epoch, UTC. Prices and quantities are mantissas: the value is

@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub series: Vec<Series>,
     /// Every thread that has a block.
     pub writers: Vec<WriterStatus>,
+    /// Every thread's histogram that was inside a record when it was looked at. In a dead region: where the thread died.
+    pub unfinished: Vec<Unfinished>,
     /// What the engine says of itself.
     pub engine: EngineStatus,
     /// Series of kinds that this reader does not know.
@@ -47,6 +49,11 @@ impl Snapshot {
     /// The histogram of a metric with these label values.
     pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Option<&HistogramSnapshot> {
         self.find(name, labels)?.value.histogram()
+    }
+
+    /// The threads that were inside a round of their loop.
+    pub fn inside_rounds(&self) -> impl Iterator<Item = &WriterStatus> {
+        self.writers.iter().filter(|writer| writer.is_inside_round())
     }
 
     /// The largest [uncertainty](HistogramSnapshot::uncertainty) of all histograms, in records.
@@ -169,6 +176,17 @@ impl Value {
     }
 }
 
+/// One thread's histogram of which a record had begun and not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unfinished {
+    /// The histogram.
+    pub series: Arc<SeriesMeta>,
+    /// The thread's name.
+    pub writer: Arc<str>,
+    /// Records that are perhaps half in the histogram: one in a dead region, more where a living thread goes on.
+    pub records: u64,
+}
+
 /// Where a thread was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriterStatus {
@@ -185,6 +203,13 @@ pub struct WriterStatus {
     pub loop_end: u64,
     /// The last place that it said it was at.
     pub breadcrumb: u32,
+}
+
+impl WriterStatus {
+    /// Whether it was inside a round of its loop. In a dead region: it died there, at its [`breadcrumb`](Self::breadcrumb).
+    pub fn is_inside_round(&self) -> bool {
+        self.loop_begin != self.loop_end
+    }
 }
 
 /// What an engine says of itself. Whether it lives to say it is another question: [`Liveness`].

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytemuck::Zeroable;
 
 use crate::cells::{Counter, GaugeF64, GaugeI64, Handle, Histogram, SharedCounter, State, Timestamp};
+use crate::event::SubjectId;
 use crate::file::{CreateError, CreateReport, FileKind, FileOptions, NewFile};
 use crate::layout::{Descriptor, LabelRef, WRITER_SHARED, fnv1a, limit, live, writer_block};
 use crate::live::{LivePage, LoopCell};
@@ -39,7 +40,7 @@ use crate::sync::Words;
 pub struct RegionOptions {
     /// Name, rights and rules of the file.
     pub file: FileOptions,
-    /// Bytes of the file; histograms (30 KiB each at two digits) get what the tables leave. The default is 4 MiB.
+    /// Bytes of the file; histograms (30 KiB each at two digits) get what the tables leave. The default is 5 MiB.
     pub bytes: usize,
     /// Room for series. The default is 4,096.
     pub max_series: u32,
@@ -49,6 +50,11 @@ pub struct RegionOptions {
     pub writer_count: u32,
     /// Cells that each thread has for its counters and gauges. The default is 4,080 (a block of 32 KiB).
     pub cells_per_writer: u32,
+    /// How many of its last events each thread keeps: a power of two from 8 to 65,536, or 0 for a region without events.
+    /// The default is 1,024 (64 KiB for each block).
+    pub events_per_writer: u32,
+    /// Room for the subjects of events. The default is 1,024.
+    pub max_subjects: u32,
     /// Version of the build, up to 24 bytes.
     pub version: String,
     /// Revision of the build, up to 40 bytes.
@@ -60,11 +66,13 @@ impl RegionOptions {
     pub fn new(service: impl Into<String>, start_unix_ns: u64) -> Self {
         Self {
             file: FileOptions::new(service, start_unix_ns),
-            bytes: 4 << 20,
+            bytes: 5 << 20,
             max_series: 4096,
             string_bytes: 256 << 10,
             writer_count: 8,
             cells_per_writer: 4080,
+            events_per_writer: 1024,
+            max_subjects: 1024,
             version: String::new(),
             revision: String::new(),
         }
@@ -120,6 +128,15 @@ pub enum RegisterError {
         /// The name.
         name: String,
     },
+    /// A subject of events that readers would refuse.
+    #[error(
+        "subject {text:?} is empty, longer than {} bytes or has control characters",
+        limit::SUBJECT_BYTES
+    )]
+    Subject {
+        /// The subject.
+        text: String,
+    },
     /// The region is full. Counted in `registrations_dropped`; make the named option larger.
     #[error("no room for {series}: raise `{option}` of the region")]
     Full {
@@ -132,7 +149,7 @@ pub enum RegisterError {
 
 /// A region being written. Share it by reference or `Arc`; dropping it marks the region closed.
 pub struct RegionWriter {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     report: CreateReport,
 }
 
@@ -187,6 +204,8 @@ impl RegionWriter {
             labels_used: 0,
             hist_used: 0,
             shared_used: 0,
+            subjects: HashMap::new(),
+            has_event_kinds: false,
         };
         let live = plan.block(&memory, plan.live);
         let start_unix_ns = options.file.start_unix_ns;
@@ -238,6 +257,7 @@ impl RegionWriter {
         registrar.writers.push(WriterState {
             name: name.to_owned(),
             cells_used: 0,
+            has_events: false,
         });
         Ok(ThreadWriter {
             core: Arc::clone(core),
@@ -292,9 +312,9 @@ impl std::fmt::Debug for RegionWriter {
 
 /// One thread's block: registers its series and shows where its loop is. Send it to the thread that will use it.
 pub struct ThreadWriter {
-    core: Arc<Core>,
-    index: u16,
-    cell: LoopCell,
+    pub(crate) core: Arc<Core>,
+    pub(crate) index: u16,
+    pub(crate) cell: LoopCell,
     /// Not `Sync`: the block has one writer.
     _one_thread: PhantomData<Cell<()>>,
 }
@@ -377,39 +397,44 @@ impl std::fmt::Debug for ThreadWriter {
     }
 }
 
-struct Core {
-    memory: Arc<Memory>,
-    plan: Plan,
-    live: Block,
+/// What a region and its threads share: the memory, and the one place where registrations queue up.
+pub(crate) struct Core {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) plan: Plan,
+    pub(crate) live: Block,
     start_unix_ns: u64,
-    /// Also serialises all stores to DESC, STRINGS and LABELS.
+    /// Also serialises all stores to DESC, STRINGS, LABELS, EVENT_KINDS and SUBJECTS.
     registrar: Mutex<Registrar>,
 }
 
-struct Registrar {
+pub(crate) struct Registrar {
     /// Where a text already stands in STRINGS.
     strings: HashMap<String, u32>,
     seen: HashSet<(u16, String)>,
-    writers: Vec<WriterState>,
+    pub(crate) writers: Vec<WriterState>,
     desc_count: u32,
-    string_used: usize,
+    pub(crate) string_used: usize,
     labels_used: usize,
     hist_used: usize,
     shared_used: usize,
+    pub(crate) subjects: HashMap<String, SubjectId>,
+    pub(crate) has_event_kinds: bool,
 }
 
-struct WriterState {
-    name: String,
+pub(crate) struct WriterState {
+    pub(crate) name: String,
     cells_used: usize,
+    /// Its event ring was handed out.
+    pub(crate) has_events: bool,
 }
 
 impl Core {
-    fn registrar(&self) -> MutexGuard<'_, Registrar> {
+    pub(crate) fn registrar(&self) -> MutexGuard<'_, Registrar> {
         // A panic while registering leaves at worst some room unused: nothing is committed before it is whole.
         self.registrar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn full(&self, series: String, option: &'static str) -> RegisterError {
+    pub(crate) fn full(&self, series: String, option: &'static str) -> RegisterError {
         self.live.fetch_add(live::REGISTRATIONS_DROPPED, 1);
         RegisterError::Full { series, option }
     }
@@ -517,13 +542,10 @@ impl Core {
         let texts = own
             .into_iter()
             .chain(labels.iter().flat_map(|(name, value)| [*name, *value]));
-        // Counts a text twice that occurs twice in one series: an estimate on the safe side.
-        let new_text = texts.filter(|text| !registrar.strings.contains_key(*text));
-        let text_bytes: usize = new_text.map(|text| text.len().next_multiple_of(8)).sum();
         if registrar.desc_count >= plan.max_desc {
             return Err("max_series");
         }
-        if registrar.string_used + text_bytes > plan.strings.len {
+        if !self.has_room_for(registrar, texts) {
             return Err("string_bytes");
         }
         if (registrar.labels_used + labels.len()) * size_of::<LabelRef>() > plan.labels.len {
@@ -561,8 +583,15 @@ impl Core {
         }
     }
 
+    /// Whether STRINGS can take these texts. One that occurs twice and is new counts twice: on the safe side.
+    pub(crate) fn has_room_for<'a>(&self, registrar: &Registrar, texts: impl IntoIterator<Item = &'a str>) -> bool {
+        let new_text = texts.into_iter().filter(|text| !registrar.strings.contains_key(*text));
+        let text_bytes: usize = new_text.map(|text| text.len().next_multiple_of(8)).sum();
+        registrar.string_used + text_bytes <= self.plan.strings.len
+    }
+
     /// Where `text` stands in STRINGS, which has room for it.
-    fn intern(&self, registrar: &mut Registrar, text: &str) -> u32 {
+    pub(crate) fn intern(&self, registrar: &mut Registrar, text: &str) -> u32 {
         if let Some(&off) = registrar.strings.get(text) {
             return off;
         }

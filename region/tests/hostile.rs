@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{options, ring_options, sample, shm, sign};
 use quantumflow_region::{
-    FormatError, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions, SignalReader, SignalWriter,
-    catalogue,
+    EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
+    SignalReader, SignalWriter, catalogue,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -20,15 +20,21 @@ use rand_chacha::ChaCha8Rng;
 const PAGE: usize = 4096;
 /// Where DESC starts in a file that this crate wrote.
 const DESC: usize = 2 * PAGE;
+/// Where EVENTS starts in the small region of these tests.
+const EVENTS: usize = 11 * PAGE;
+
+static INFO: Metric = Metric::info("hft_test_info").labels(&["a", "b"]).help("A statement.");
 
 /// A small region with a bit of everything.
 fn region_bytes(dir: &Path) -> Vec<u8> {
     let small = RegionOptions {
-        bytes: 128 << 10,
+        bytes: 160 << 10,
         max_series: 64,
-        string_bytes: 4096,
+        string_bytes: 8192,
         writer_count: 2,
         cells_per_writer: 100,
+        events_per_writer: 8,
+        max_subjects: 16,
         ..options("engine", 1)
     };
     let region = RegionWriter::create(dir, &small).unwrap();
@@ -47,12 +53,17 @@ fn region_bytes(dir: &Path) -> Vec<u8> {
         let histogram = writer.histogram(&catalogue::STAGE_LATENCY, &["total"]).unwrap();
         (0..1000).for_each(|value| histogram.record(value * value));
     }
-    cold.info(&catalogue::ENGINE_BUILD, &["1", "2"]).unwrap();
-    cold.timestamp(&catalogue::HEARTBEAT, &[]).unwrap().set(1);
+    cold.info(&INFO, &["1", "2"]).unwrap();
+    cold.timestamp(&catalogue::FEED_LAST_MESSAGE, &["kraken"])
+        .unwrap()
+        .set(1);
     region
         .shared_counter(&catalogue::LOG_EVENTS_DROPPED, &[])
         .unwrap()
         .inc();
+    let book = region.subject("kraken/BTC/USD").unwrap();
+    let events = hot.events().unwrap();
+    (0..20).for_each(|n| events.record(EventKind::SequenceGap, book, n, n, n + 1));
     region.live().record_panic(&"text");
     hot.loop_begin();
     fs::read(region.path().unwrap()).unwrap()
@@ -95,6 +106,13 @@ fn read_all(path: &Path) -> Result<(), ReadError> {
         }
     }
     assert!(snapshot.series.len() <= 64 && snapshot.writers.len() <= 1024);
+    for thread in reader.events()? {
+        assert!(thread.events.len() <= 1 << 16 && thread.overwritten <= thread.recorded);
+        thread
+            .events
+            .iter()
+            .for_each(|event| assert!(!event.to_string().is_empty()));
+    }
     Ok(())
 }
 
@@ -194,7 +212,7 @@ fn a_damaged_region_is_refused_or_read_soundly() {
     fs::write(&path, &good).unwrap();
     read_all(&path).unwrap();
     // Header, live page, descriptors, strings, labels, writer blocks.
-    let (refused, sound) = torture(&good, (DESC + 1024, DESC + 5 * PAGE), 6000, &path, read_all);
+    let (refused, sound) = torture(&good, (DESC + 1024, EVENTS + PAGE), 6000, &path, read_all);
     assert!(
         refused > 600 && sound > 600,
         "both ends are exercised: {refused} refused, {sound} sound"
@@ -242,11 +260,11 @@ fn bytes_that_change_under_the_check_do_no_harm() {
             let mut rng = ChaCha8Rng::seed_from_u64(1);
             while !done.load(Ordering::Acquire) {
                 // The header keeps its checksum, everything behind it moves.
-                let at = rng.random_range(PAGE + 16..DESC + 5 * PAGE - 8);
+                let at = rng.random_range(PAGE + 16..EVENTS + PAGE - 8);
                 file.write_all_at(&rng.random::<u64>().to_le_bytes()[..rng.random_range(1..=8)], at as u64)
                     .unwrap();
                 if rng.random_range(0..4) == 0 {
-                    file.write_all_at(&good[PAGE..DESC + 5 * PAGE], PAGE as u64).unwrap();
+                    file.write_all_at(&good[PAGE..EVENTS + PAGE], PAGE as u64).unwrap();
                 }
             }
         });
@@ -294,7 +312,7 @@ fn an_error_names_what_is_wrong() {
     );
     assert_eq!(
         error(&put(12, 2u16.to_le_bytes())),
-        FormatError::Version { major: 2, minor: 0 }
+        FormatError::Version { major: 2, minor: 1 }
     );
     assert_eq!(error(&put(32, 4u64.to_le_bytes())), FormatError::Incompatible(4));
     assert_eq!(

@@ -1,7 +1,10 @@
-//! The format as bytes: what version 1.0 wrote is read for ever, and what is written today is version 1.0.
+//! The format as bytes: what versions 1.0 and 1.1 wrote is read for ever, and what is written today is version 1.1 (the
+//! ring: 1.0).
 //!
-//! The golden files list the sixteen-byte rows that are not zero, as `offset: hex`. They are written anew with
-//! `UPDATE_GOLDEN=1`, which is right only before a release; afterwards a new minor version gets files of its own.
+//! The golden files list the sixteen-byte rows that are not zero, as `offset: hex`. Those of the version that is written
+//! today are made anew with `UPDATE_GOLDEN=1`, which is right only before a release; afterwards a new minor version gets
+//! files of its own. What the kinds of events are may change without a new version, for a file says it itself: that part
+//! is not compared.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
@@ -13,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use common::{options, ring_options, sample, shm, sign};
 use quantumflow_region::{
-    Metric, Poll, RegionOptions, RegionReader, RegionWriter, RingOptions, Shape, SignalReader, SignalWriter, Unit,
-    Value,
+    Event, EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
+    Shape, SignalReader, SignalWriter, SubjectId, Unit, Value,
 };
 
 static COUNT: Metric = Metric::counter("hft_a_total").labels(&["z", "b"]).help("A counter.");
@@ -29,13 +32,21 @@ static DIST: Metric = Metric::histogram("hft_e_seconds", SHAPE)
     .help("A distribution.");
 static SHARED: Metric = Metric::counter("hft_f_total").help("A shared counter.");
 
+const PAGE: usize = 4096;
+/// Offsets in the golden region of version 1.1.
+const STRINGS: usize = 3 * PAGE;
+const EVENT_KINDS: usize = 9 * PAGE;
+const SUBJECTS: usize = 10 * PAGE;
+
 fn write_region(dir: &Path) -> Vec<u8> {
     let small = RegionOptions {
-        bytes: 13 * 4096,
+        bytes: 18 * PAGE,
         max_series: 64,
-        string_bytes: 4096,
+        string_bytes: 2 * PAGE as u32,
         writer_count: 2,
         cells_per_writer: 100,
+        events_per_writer: 8,
+        max_subjects: 16,
         version: "1.0.0".into(),
         revision: "abcdef".into(),
         ..options("golden", 1_700_000_000_000_000_000)
@@ -56,6 +67,17 @@ fn write_region(dir: &Path) -> Vec<u8> {
     hot.loop_begin();
     hot.breadcrumb(0xBEEF);
     count.retire();
+    let book = region.subject("binance/BTCUSDT").unwrap();
+    // The words of the kinds come last in STRINGS.
+    let events = hot.events().unwrap();
+    (0..10).for_each(|n| events.record(EventKind::SequenceGap, book, 1_700_000_002_000_000_000 + n, n, n + 1));
+    events.record(
+        EventKind::EngineStopping,
+        SubjectId::NONE,
+        1_700_000_003_000_000_000,
+        15,
+        0,
+    );
     let mut bytes = fs::read(region.path().unwrap()).unwrap();
     // What no two runs share: instance, process, boot, catalogue.
     bytes[48..96].fill(0);
@@ -113,12 +135,16 @@ fn from_text(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn check_written(name: &str, bytes: &[u8]) {
-    let text = to_text(bytes);
+fn check_written(name: &str, bytes: &[u8], mask: fn(&mut [u8])) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(golden(name), &text).unwrap();
+        fs::write(golden(name), to_text(bytes)).unwrap();
     }
-    let wanted = fs::read_to_string(golden(name)).unwrap();
+    let masked = |mut bytes: Vec<u8>| {
+        mask(&mut bytes);
+        to_text(&bytes)
+    };
+    let wanted = masked(from_text(&fs::read_to_string(golden(name)).unwrap()));
+    let text = masked(bytes.to_vec());
     let moved = text.lines().zip(wanted.lines()).find(|(now, then)| now != then);
     assert!(
         text == wanted,
@@ -126,19 +152,111 @@ fn check_written(name: &str, bytes: &[u8]) {
     );
 }
 
+/// Takes out what the kinds of events are: their entries, their words, and how many there are of both.
+fn without_kinds(bytes: &mut [u8]) {
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let own_texts = number(SUBJECTS) + "binance/BTCUSDT".len();
+    bytes[STRINGS + own_texts..][..2 * PAGE - own_texts].fill(0);
+    bytes[EVENT_KINDS..EVENT_KINDS + PAGE].fill(0);
+    bytes[PAGE + 5 * 8..][..8].fill(0);
+    bytes[PAGE + 12 * 8..][..8].fill(0);
+    // The number of a kind is its place in that table.
+    for slot in 0..16 {
+        bytes[SUBJECTS + PAGE + slot * 64 + 16..][..4].fill(0);
+    }
+}
+
 #[test]
-fn what_is_written_today_is_version_1_0() {
+fn what_is_written_today_is_version_1_1() {
     let dir = shm();
-    check_written("region-1.0.txt", &write_region(dir.path()));
-    check_written("ring-1.0.txt", &write_ring(dir.path()));
+    check_written("region-1.1.txt", &write_region(dir.path()), without_kinds);
+    check_written("ring-1.0.txt", &write_ring(dir.path()), |_| ());
+}
+
+/// Puts a golden file where a reader can open it.
+fn restored(name: &str, dir: &Path, edit: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
+    let mut bytes = from_text(&fs::read_to_string(golden(name)).unwrap());
+    edit(&mut bytes);
+    let path = dir.join("golden.1.1.met");
+    fs::write(&path, bytes).unwrap();
+    path
 }
 
 #[test]
 fn a_region_of_version_1_0_is_read() {
     let dir = shm();
-    let path = dir.path().join("golden.1.1.met");
-    fs::write(&path, from_text(&fs::read_to_string(golden("region-1.0.txt")).unwrap())).unwrap();
+    let path = restored("region-1.0.txt", dir.path(), |_| ());
+    check_series(&path, (1, 0));
+    assert!(RegionReader::open(&path).unwrap().events().unwrap().is_empty());
+}
+
+#[test]
+fn a_region_of_version_1_1_is_read() {
+    let dir = shm();
+    let path = restored("region-1.1.txt", dir.path(), |_| ());
+    check_series(&path, (1, 1));
+    let threads = RegionReader::open(&path).unwrap().events().unwrap();
+    let [hot, cold] = &threads[..] else {
+        panic!("{threads:?}")
+    };
+    assert_eq!((&*hot.writer, hot.recorded, hot.overwritten), ("hot-0", 11, 3));
+    assert_eq!((&*cold.writer, cold.recorded, cold.events.len()), ("cold", 0, 0));
+    let lines: Vec<String> = hot.events.iter().map(Event::to_string).collect();
+    let gap = |n: u64| format!("sequence_gap binance/BTCUSDT expected_id={n} got_id={}", n + 1);
+    let wanted = (3..10).map(gap).chain(["engine_stopping signal=15".into()]);
+    assert!(lines.iter().cloned().eq(wanted), "{lines:#?}");
+    assert_eq!(hot.events[0].unix_ns, 1_700_000_002_000_000_003);
+    assert_eq!(&*hot.events[0].kind.help, "The venue skipped update ids of a book.");
+}
+
+/// What a reader of version 1.0 makes of a file of 1.1: it does not know the three sections of the events, and reads the
+/// rest. A reader of today is given section types that it does not know either, by the same rule.
+#[test]
+fn a_reader_that_does_not_know_the_events_skips_and_counts_them() {
+    let dir = shm();
+    let path = restored("region-1.1.txt", dir.path(), |bytes| {
+        let count = u32::from_le_bytes(bytes[208..212].try_into().unwrap()) as usize;
+        for entry in 0..count {
+            let at = 256 + entry * 32;
+            if (8..=10).contains(&bytes[at]) {
+                bytes[at] += 200;
+            }
+        }
+        sign(bytes);
+    });
+    check_series(&path, (1, 1));
     let mut reader = RegionReader::open(&path).unwrap();
+    assert_eq!(reader.info().unknown_section_count, 3);
+    assert_eq!(reader.snapshot().unwrap().unknown_section_count, 3);
+    assert!(reader.events().unwrap().is_empty());
+}
+
+/// One of the three sections alone means nothing.
+#[test]
+fn a_region_with_half_a_flight_recorder_is_refused() {
+    let dir = shm();
+    for kind in 8..=10 {
+        let path = restored("region-1.1.txt", dir.path(), |bytes| {
+            let entry = (0..10).map(|i| 256 + i * 32).find(|&at| bytes[at] == kind).unwrap();
+            bytes[entry] = 200;
+            sign(bytes);
+        });
+        let error = RegionReader::open(&path).unwrap_err();
+        let is_named = matches!(
+            &error,
+            ReadError::Format {
+                source: FormatError::Section(_),
+                ..
+            }
+        );
+        assert!(is_named, "{error:?}");
+    }
+}
+
+/// The series that every golden region has.
+fn check_series(path: &Path, format: (u16, u16)) {
+    let mut reader = RegionReader::open(path).unwrap();
+    assert_eq!(reader.info().format, format);
     assert_eq!(
         (reader.info().service.as_str(), reader.info().version.as_str()),
         ("golden", "1.0.0")

@@ -9,6 +9,10 @@ use quantumflow_region::{
     Agg, Kind, Liveness, Metric, RegionReader, RegionWriter, RegisterError, Shape, Unit, Value, catalogue, directory,
 };
 
+static BUILD: Metric = Metric::info("hft_test_info")
+    .labels(&["version", "revision"])
+    .help("A statement.");
+
 #[test]
 fn what_is_written_is_read() {
     let dir = shm();
@@ -24,10 +28,10 @@ fn what_is_written_is_read() {
     let bid = hot.gauge_f64(&catalogue::BEST_BID, &["kraken", "BTC/USD"]).unwrap();
     let _ask = hot.gauge_f64(&catalogue::BEST_ASK, &["kraken", "BTC/USD"]).unwrap();
     let quality = hot.state(&catalogue::BOOK_QUALITY, &["kraken", "BTC/USD"], 4).unwrap();
-    let started = hot.timestamp(&catalogue::PROCESS_START, &[]).unwrap();
+    let last_message = hot.timestamp(&catalogue::FEED_LAST_MESSAGE, &["kraken"]).unwrap();
     let parse = hot.histogram(&catalogue::STAGE_LATENCY, &["parse"]).unwrap();
     let book = hot.histogram(&catalogue::STAGE_LATENCY, &["book"]).unwrap();
-    hot.info(&catalogue::ENGINE_BUILD, &["0.1.0", "abc"]).unwrap();
+    hot.info(&BUILD, &["0.1.0", "abc"]).unwrap();
     let dropped = region.shared_counter(&catalogue::LOG_EVENTS_DROPPED, &[]).unwrap();
 
     hot.adopt_current_thread();
@@ -37,7 +41,7 @@ fn what_is_written_is_read() {
     levels.set(-7);
     bid.set(60_000.5);
     quality.set(1);
-    started.set(1_700_000_000_000_000_000);
+    last_message.set(1_700_000_000_000_000_000);
     (1..=1000).for_each(|ns| parse.record(ns));
     book.record(u64::MAX);
     dropped.add(3);
@@ -54,10 +58,10 @@ fn what_is_written_is_read() {
     );
     assert_eq!(value("hft_book_quality"), Value::State(1));
     assert_eq!(
-        value("hft_process_start_timestamp_seconds"),
+        value("hft_feed_last_message_timestamp_seconds"),
         Value::Timestamp(1_700_000_000_000_000_000)
     );
-    assert_eq!(value("hft_engine_build_info"), Value::Info);
+    assert_eq!(value("hft_test_info"), Value::Info);
     assert_eq!(value("hft_log_events_dropped_total"), Value::Counter(3));
 
     let meta = &snapshot
@@ -276,7 +280,7 @@ fn the_info_of_a_region_names_its_engine() {
     assert_eq!(info.instance_id, options.file.instance_id);
     assert_eq!(
         (info.pid, info.format, info.region_bytes),
-        (std::process::id(), (1, 0), 4 << 20)
+        (std::process::id(), (1, 1), 5 << 20)
     );
     assert!(info.pid_start_ticks > 0 && info.boot_id != [0; 16] && info.start_boottime_ns > 0);
     let listed = directory::regions(dir.path()).unwrap();

@@ -37,12 +37,13 @@ fn a_region_cannot_speak_in_the_exporters_name() {
     static UP: Metric = Metric::gauge_i64("hft_up").help("A claim.");
     static RSS: Metric = Metric::gauge_i64("process_resident_memory_bytes").help("A claim.");
     static OTHER: Metric = Metric::gauge_i64("hft_other").help("An honest one.");
+    static HEARTBEAT: Metric = Metric::timestamp("hft_heartbeat_timestamp_seconds").help("A claim.");
     let dir = shm();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 1)).unwrap();
     let writer = region.writer("hot-0").unwrap();
     let handles = [&UP, &RSS, &OTHER].map(|metric| writer.gauge_i64(metric, &[]).unwrap());
     handles.iter().for_each(|gauge| gauge.set(7));
-    let heartbeat = writer.timestamp(&catalogue::HEARTBEAT, &[]).unwrap();
+    let heartbeat = writer.timestamp(&HEARTBEAT, &[]).unwrap();
     heartbeat.set(5);
     let text = text(&collect(&dir));
     assert!(
