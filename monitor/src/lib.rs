@@ -13,7 +13,7 @@ pub mod engines;
 mod error;
 mod history;
 mod motion;
-// pub mod region;
+pub mod region;
 pub mod session;
 pub mod text;
 pub mod top;

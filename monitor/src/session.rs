@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quantumflow_region::{HistogramSnapshot, Liveness, Metric, ReadError, RegionInfo, RegionReader, Series, Snapshot};
+use quantumflow_region::{
+    HistogramSnapshot, Liveness, Metric, ReadError, RegionInfo, RegionReader, Series, Snapshot, ThreadEvents,
+};
 
 use crate::Error;
 use crate::history::{History, Rates, counted};
@@ -178,6 +180,11 @@ impl Session {
                 None => Condition::Live,
             },
         }
+    }
+
+    /// The last events of every thread. Copies the region's texts: for when somebody looks at them.
+    pub fn events(&self) -> Result<Vec<ThreadEvents>, ReadError> {
+        self.reader.events()
     }
 
     /// Where the region is.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use quantumflow_region::metric::to_base;
 use quantumflow_region::{Kind, Series, SeriesMeta, Unit, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -145,15 +146,22 @@ pub fn value(series: &Series) -> String {
 
 /// A raw number of a series in its unit.
 pub fn quantity(meta: &SeriesMeta, raw: f64) -> String {
-    let base = meta.to_base(raw);
-    match meta.unit {
+    if meta.kind == Kind::Timestamp {
+        meta.to_base(raw).to_string()
+    } else {
+        quantity_in(meta.unit, meta.scale, raw)
+    }
+}
+
+/// A raw number in its base unit, that is `10^scale` times as large.
+pub fn quantity_in(unit: Unit, scale: i8, raw: f64) -> String {
+    let base = to_base(raw, scale);
+    match unit {
         _ if raw.is_nan() => "-".into(),
-        Unit::Seconds if meta.kind != Kind::Timestamp => latency(base * 1e9),
+        Unit::Seconds => latency(base * 1e9),
         Unit::Ratio => format!("{base:.3}"),
         // The shortest text that reads back as this number: a price is not rounded.
-        Unit::Price => base.to_string(),
-        _ if base.abs() < 1e15 && base.fract() == 0.0 => base.to_string(),
-        _ => format!("{base}"),
+        _ => base.to_string(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is on the screen and what each key does to it. Knows no terminal: keys and looks come in, frames go out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use quantumflow_region::Event;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::keys::{self, Action};
@@ -9,6 +11,7 @@ use super::pages::Pane;
 use super::source::Source;
 use super::theme::Theme;
 use crate::engines::{self, Engine};
+use crate::region::events_in_order;
 use crate::session::{Now, Session};
 use crate::{Error, text};
 
@@ -26,6 +29,9 @@ pub(super) struct App {
     pub(super) paused: Option<Now>,
     pub(super) shows_help: bool,
     pub(super) picker: Option<Picker>,
+    /// Threads and their last events in the order of time, as of the last look at them.
+    pub(super) events: Vec<(Arc<str>, Event)>,
+    pub(super) has_recorder: bool,
     /// One line about what just happened.
     pub(super) notice: Option<String>,
     speed: usize,
@@ -76,6 +82,8 @@ impl App {
             paused: None,
             shows_help: false,
             picker: None,
+            events: Vec::new(),
+            has_recorder: false,
             notice: None,
             speed: 3,
             looked,
@@ -113,6 +121,25 @@ impl App {
             return;
         }
         let _ = self.session.look(now);
+        self.read_events();
+    }
+
+    /// Only while they are looked at: the engine's texts are copied with them.
+    fn read_events(&mut self) {
+        if self.pane != Pane::Events || self.paused.is_some() {
+            return;
+        }
+        match self.session.events() {
+            Ok(threads) => {
+                self.has_recorder = !threads.is_empty();
+                let events = events_in_order(&threads);
+                self.events = events
+                    .into_iter()
+                    .map(|(writer, event)| (Arc::clone(writer), event.clone()))
+                    .collect();
+            }
+            Err(error) => self.notice = Some(text::in_words(&error)),
+        }
     }
 
     fn watch(&mut self, next: Session) {
@@ -123,6 +150,8 @@ impl App {
         ));
         self.session = next;
         self.paused = None;
+        self.events.clear();
+        self.read_events();
     }
 
     /// Does what the key asks for.
@@ -183,6 +212,7 @@ impl App {
         self.pane = pane;
         self.shows_help = false;
         self.picker = None;
+        self.read_events();
     }
 
     /// Where the user is in what is open.
