@@ -1,16 +1,9 @@
 //! `quantumflow top`: the terminal monitor, which is a crate of its own.
 
-use quantumflow_monitor::top;
+pub(super) use quantumflow_monitor::top::Args;
 
 use super::Outcome;
 
-/// Watch a running engine: rates, stage latencies, predictions, books, threads, events.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    monitor: top::Args,
-}
-
 pub(super) fn run(args: &Args) -> Outcome {
-    Ok(top::run(&args.monitor)?)
+    Ok(quantumflow_monitor::top::run(args)?)
 }

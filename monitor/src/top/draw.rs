@@ -29,8 +29,12 @@ impl App {
         let area = frame.area();
         let mut rest = Rows(area);
         rest.line(frame, self.headline(area.width));
-        if let Some(alarm) = self.alarm(now) {
-            rest.line(frame, alarm);
+        if let Some((alarm, style)) = self.alarm(now) {
+            // Whole, where whole is possible: a cut reason is no reason.
+            let lines = if rest.height() >= TALL { ALARM_LINES_MAX } else { 1 };
+            for line in wrapped(&alarm, area.width, lines) {
+                rest.line(frame, Line::styled(line, style));
+            }
         }
         if rest.height() > 4 {
             rest.line(frame, self.tabs(area.width));
@@ -97,7 +101,7 @@ impl App {
     }
 
     /// What must not be missed.
-    fn alarm(&self, now: Now) -> Option<Line<'static>> {
+    fn alarm(&self, now: Now) -> Option<(String, Style)> {
         let condition = self.session.condition();
         let (latest, theme) = (self.session.latest(), self.theme);
         let stuck: Vec<String> = latest
@@ -123,16 +127,13 @@ impl App {
             let last = last.map_or(String::new(), |ns| {
                 format!("last heartbeat {} ago; ", age(std::time::Duration::from_nanos(ns)))
             });
-            return Some(Line::styled(format!("OLD NUMBERS: {last}{why}"), theme.bad()));
+            return Some((format!("OLD NUMBERS: {last}{why}"), theme.bad()));
         }
         if !stuck.is_empty() {
-            return Some(Line::styled(
-                format!("STUCK INSIDE A ROUND: {}", stuck.join(", ")),
-                theme.bad(),
-            ));
+            return Some((format!("STUCK INSIDE A ROUND: {}", stuck.join(", ")), theme.bad()));
         }
         let paused = self.paused?;
-        Some(Line::styled(
+        Some((
             format!("PAUSED: numbers of {}; p goes on", rfc3339_seconds(paused.unix_ns)),
             theme.warn(),
         ))
@@ -246,6 +247,9 @@ const ABOUT: [&str; 6] = [
     "is free without a word. STUCK: a thread inside one round for 5 s. After an end the numbers are",
     "the last ones and dim, rates are \"-\".",
 ];
+/// From this height on an alarm may take several lines.
+const TALL: u16 = 12;
+const ALARM_LINES_MAX: usize = 3;
 /// A metric's help may be a kilobyte.
 const HELP_LINES_MAX: usize = 3;
 /// Rows that stay above it.

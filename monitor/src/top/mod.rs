@@ -110,3 +110,6 @@ fn print_one(view: &View<'_>, json: bool, lines_drawn: usize) -> Result<usize, E
     out.flush()?;
     Ok(text.iter().filter(|byte| **byte == b'\n').count())
 }
+
+#[cfg(test)]
+mod tests;

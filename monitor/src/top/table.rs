@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     title: &'static str,
-    /// Cells; of the flexible column the least.
+    /// Cells; of the flexible column those that it wants before others may stay.
     width: u16,
     align: Align,
     /// Columns of a larger number go first.
@@ -52,6 +52,9 @@ pub(super) const fn rest(title: &'static str, least: u16) -> Column {
     }
 }
 
+/// Of the flexible column where all others that may go are gone; beyond that the screen cuts.
+const REST_LEAST: u16 = 6;
+
 /// The columns that fit a width.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -94,9 +97,9 @@ impl Table {
             }
             kept.remove(least);
         }
-        let left_over = (width + 1).saturating_sub(needed(&kept));
+        let needed = needed(&kept);
         if let Some((_, column)) = kept.iter_mut().find(|(_, column)| column.align == Align::Rest) {
-            column.width += left_over;
+            column.width = (column.width + width + 1).saturating_sub(needed).max(REST_LEAST);
         }
         Self { columns: kept }
     }

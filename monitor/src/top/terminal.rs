@@ -79,7 +79,7 @@ fn show(app: &mut App, stop: &AtomicBool, resumed: &AtomicBool, most: Option<Dur
         match next {
             Next::Go => {}
             Next::Quit => break,
-            Next::Redraw => terminal.clear()?,
+            Next::Redraw => draw_afresh(&mut terminal)?,
             Next::Suspend => {
                 give_back();
                 nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP)?;
@@ -131,7 +131,13 @@ fn take_back(terminal: &mut Terminal<CrosstermBackend<Stdout>>) -> io::Result<()
     enable_raw_mode()?;
     OURS.store(true, Ordering::SeqCst);
     execute!(io::stdout(), EnterAlternateScreen, Hide)?;
-    terminal.clear()
+    draw_afresh(terminal)
+}
+
+/// Not `Terminal::clear`: that asks the terminal where its cursor is, and fails where the answer is slow to come.
+fn draw_afresh(terminal: &mut Terminal<CrosstermBackend<Stdout>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(size.into())
 }
 
 /// Before the message of a panic, so that it can be read, and before the abort that follows it in a release build.

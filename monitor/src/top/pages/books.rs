@@ -24,7 +24,7 @@ const FEEDS: [Column; 8] = [
 const BOOKS: [Column; 11] = [
     left("venue", 8, 5),
     rest("symbol", 9),
-    left("quality", 10, 0),
+    left("quality", 12, 0),
     right("bid", 11, 1),
     right("ask", 11, 1),
     right("spread", 8, 3),
@@ -65,6 +65,8 @@ fn feed(app: &App, table: &Table, exchange: &str, now: Now) -> Row {
         .series(&catalogue::FEED_HEALTH, labels)
         .map(|series| &series.value)
     {
+        // What a dead engine said of its connections is no news of them.
+        _ if !session.condition().is_up() => "-".into(),
         Some(Value::GaugeI64(1)) => Cell::styled("ok", app.theme.good()),
         Some(Value::GaugeI64(_)) => Cell::styled("DOWN", app.theme.bad()),
         _ => "-".into(),
@@ -146,6 +148,9 @@ fn quality(app: &App, labels: &[(&str, &str)]) -> Cell {
         return "?".into();
     };
     let name = crate::text::state_name(&series.meta, state).into_owned();
+    if !app.session.condition().is_up() {
+        return format!("({name})").into();
+    }
     let style = match &*name {
         "verified" => app.theme.good(),
         "unverified" => Default::default(),

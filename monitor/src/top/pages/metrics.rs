@@ -1,14 +1,16 @@
 //! Every series of the region, whatever wrote it: searchable, with what each has grown by.
 
+use quantumflow_region::SeriesMeta;
+
 use super::{Page, Row, help_of};
 use crate::history::counted;
-use crate::text::{rate, series_name, value};
+use crate::text::{clean, rate, series_name, value};
 use crate::top::app::App;
 use crate::top::table::{Column, Table, rest, right};
 
 const COLUMNS: [Column; 5] = [
-    rest("series", 20),
-    right("value", 24, 1),
+    rest("series", 38),
+    right("value", 22, 1),
     right("now/s", 8, 0),
     right("10 s", 8, 2),
     right("100 s", 8, 3),
@@ -30,7 +32,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'_> {
         let rates = app.session.rates(index);
         let retired = if series.retired { " (retired)" } else { "" };
         let cells = [
-            series_name(&series.meta).into(),
+            name(&series.meta, width).into(),
             format!("{}{retired}", value(series)).into(),
             rate(rates.now).into(),
             rate(rates.ten).into(),
@@ -44,3 +46,14 @@ pub(super) fn page(app: &App, width: u16) -> Page<'_> {
         row: Box::new(row),
     }
 }
+
+/// In a narrow terminal the labels' values alone: what tells series apart should not be cut off. The help has the names.
+fn name(meta: &SeriesMeta, width: u16) -> String {
+    if width >= WIDE || meta.labels.is_empty() {
+        return series_name(meta);
+    }
+    let values: Vec<_> = meta.labels.iter().map(|(_, value)| clean(value)).collect();
+    format!("{}{{{}}}", clean(&meta.name), values.join(","))
+}
+
+const WIDE: u16 = 110;

@@ -10,7 +10,7 @@ use crate::top::app::App;
 use crate::top::table::{Cell, Column, Table, left, rest, right};
 
 const COLUMNS: [Column; 6] = [
-    rest("model", 18),
+    rest("model", 10),
     left("loaded", 6, 2),
     right("total", 15, 1),
     right("now/s", 8, 0),
@@ -78,6 +78,7 @@ fn loaded(app: &App, labels: &[(&str, &str)]) -> Cell {
         .series(&catalogue::MODEL_LOADED, labels)
         .map(|series| &series.value)
     {
+        _ if !app.session.condition().is_up() => "-".into(),
         Some(Value::GaugeI64(1)) => Cell::styled("yes", app.theme.good()),
         Some(Value::GaugeI64(_)) => Cell::styled("NO", app.theme.bad()),
         _ => "-".into(),

@@ -4,7 +4,7 @@ use quantumflow_region::{Metric, WriterStatus, catalogue};
 use ratatui::text::Line;
 
 use super::{Page, Row};
-use crate::session::Now;
+use crate::session::{Condition, Now};
 use crate::text::{age, clean, count, rate, short};
 use crate::top::app::App;
 use crate::top::table::{Cell, Column, Table, left, rest, right};
@@ -37,7 +37,7 @@ const TROUBLES: [(&str, &Metric); 12] = [
 ];
 
 const COUNTS: [Column; 5] = [
-    rest("", 17),
+    rest("", 10),
     right("total", 16, 1),
     right("now/s", 8, 0),
     right("10 s", 8, 2),
@@ -118,7 +118,10 @@ fn counts(app: &App, table: &Table, (name, metric): (&str, &Metric), is_trouble:
 fn thread(app: &App, table: &Table, index: usize, writer: &WriterStatus, now: Now) -> Line<'static> {
     let inside = writer.loop_begin != writer.loop_end;
     let at = format!("round {}, place {}", short(writer.loop_begin as f64), writer.breadcrumb);
-    let is_running = app.session.condition().is_up();
+    let is_running = matches!(
+        app.session.condition(),
+        Condition::Live | Condition::Draining | Condition::Stalled(_)
+    );
     let place = match (app.session.stuck(index, now), inside) {
         (Some(still), _) => Cell::styled(format!("STUCK {} in {at}", age(still)), app.theme.bad()),
         (None, true) if !is_running => Cell::styled(format!("ended inside {at}"), app.theme.warn()),

@@ -17,9 +17,9 @@ const COLUMNS: [Column; 12] = [
     right("x run", 6, 1),
     left("|", 1, 2),
     right("run p50", 7, 4),
-    right("p99", 7, 2),
-    right("p99.9", 7, 3),
-    right("max", 7, 3),
+    right("run p99", 7, 2),
+    right("r p99.9", 7, 3),
+    right("run max", 7, 3),
 ];
 /// p99 of the interval by that of the run from which on it is pointed out, and the records that it takes to say so.
 const MOVED: f64 = 1.5;
