@@ -10,5 +10,13 @@ struct Cli {
 }
 
 fn main() -> Result<(), quantumflow_monitor::Error> {
+    if std::env::var_os("QUANTUMFLOW_TEST_PANIC").is_some() {
+        // As a release build ends: the hook runs, then the process aborts.
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            let _ = std::panic::catch_unwind(|| panic!("a bug"));
+            std::process::abort();
+        });
+    }
     top::run(&Cli::parse().args)
 }

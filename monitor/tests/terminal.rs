@@ -237,17 +237,33 @@ fn ctrl_c_and_signals_give_the_terminal_back() {
 }
 
 #[test]
+fn a_panic_gives_the_terminal_back_and_its_message_can_be_read() {
+    let dir = shm();
+    let _engine = Engine::start(dir.path());
+    let args = ["--region-dir", dir.path().to_str().unwrap()];
+    let mut terminal = Terminal::start(
+        (80, 24),
+        &args,
+        &[("QUANTUMFLOW_TEST_PANIC", "1"), ("RUST_BACKTRACE", "0")],
+    );
+    terminal.shows("1 Overview");
+    assert!(!terminal.ended().success());
+    assert!(terminal.screen.screen().contents().contains("a bug"));
+}
+
+#[test]
 fn ctrl_z_gives_the_terminal_back_until_it_is_continued() {
     let dir = shm();
     let _engine = Engine::start(dir.path());
     let mut terminal = watching(dir.path(), (80, 24));
+    let leaves = b"\x1b[?1049l";
     terminal.press("\x1a");
     let deadline = Instant::now() + PATIENCE;
-    while terminal.screen.screen().alternate_screen() {
+    while !terminal.bytes.windows(leaves.len()).any(|bytes| bytes == leaves) {
         assert!(Instant::now() < deadline, "the normal screen never came back");
         terminal.take(Duration::from_millis(20));
     }
-    // A session leader of an orphaned group is not stopped by SIGTSTP; one that is, needs the SIGCONT.
+    // A login's first process is not stopped, for nobody could continue it; one behind a shell is.
     terminal.signal(Signal::SIGCONT);
     terminal.until("the monitor again", |text| text.starts_with(" LIVE "));
     assert!(terminal.screen.screen().alternate_screen());
