@@ -52,6 +52,7 @@ pub(super) struct Place {
 pub(super) struct Picker {
     pub(super) engines: Result<Vec<Engine>, Error>,
     pub(super) place: Place,
+    listed: Now,
 }
 
 /// What the loop has to do after a key.
@@ -65,6 +66,8 @@ pub(super) enum Next {
 
 /// Between two looks. Each makes the engine's cores fetch back the lines that were read: ten a second are plenty.
 const INTERVALS_MS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+/// Listing opens every file of the directory.
+const LIST_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const FILTER_CHARS_MAX: usize = 100;
 
 impl App {
@@ -108,8 +111,10 @@ impl App {
     /// Takes a look. While paused only the engine's state is asked: that is never shown as it was.
     pub(super) fn look(&mut self, now: Now) {
         self.looked = now;
-        if let Some(picker) = &mut self.picker {
-            picker.engines = engines::list(self.source.dir());
+        if let Some(picker) = &mut self.picker
+            && now.instant.saturating_duration_since(picker.listed.instant) >= LIST_AGAIN_AFTER
+        {
+            (picker.engines, picker.listed) = (engines::list(self.source.dir()), now);
         }
         if self.paused.is_some() {
             // An error is kept as the session's condition, and shown as that.
@@ -172,6 +177,7 @@ impl App {
                 self.picker = Some(Picker {
                     engines: engines::list(self.source.dir()),
                     place: Place::default(),
+                    listed: now,
                 });
             }
             Action::Pane(index) => {
@@ -181,7 +187,16 @@ impl App {
             }
             Action::NextPane => self.show(self.pane.step(1)),
             Action::PreviousPane => self.show(self.pane.step(Pane::ALL.len() - 1)),
-            Action::Filter => self.is_typing = true,
+            Action::Filter => {
+                // What is looked for from the first pane, whose lines are few, is a series.
+                let pane = if self.pane == Pane::Overview {
+                    Pane::Metrics
+                } else {
+                    self.pane
+                };
+                self.show(pane);
+                self.is_typing = true;
+            }
             Action::Type(c) if self.filter.chars().count() < FILTER_CHARS_MAX && !c.is_control() => self.filter.push(c),
             Action::Type(_) => {}
             Action::Erase => {

@@ -167,7 +167,7 @@ impl App {
             return Line::styled(clean(notice).into_owned(), self.theme.warn());
         }
         let mut parts = Vec::new();
-        if !self.filter.is_empty() {
+        if !self.filter.is_empty() && self.pane != Pane::Overview {
             parts.push(format!("filter \"{}\" (Esc drops it)", clean(&self.filter)));
         }
         if self.hides_zeros {

@@ -76,10 +76,6 @@ fn print(args: &Args, source: &Source, mut session: Session) -> Result<(), Error
     let every = Duration::from_millis(if args.once { 500 } else { 1000 });
     let mut lines_drawn = 0;
     loop {
-        let ends = |seconds| started.elapsed() + every > Duration::from_secs(seconds);
-        if args.seconds.is_some_and(ends) && !args.once {
-            return Ok(());
-        }
         thread::sleep(every);
         let now = Now::read();
         if let Some(next) = source.successor(&session, now) {
@@ -88,7 +84,8 @@ fn print(args: &Args, source: &Source, mut session: Session) -> Result<(), Error
         }
         session.look(now)?;
         lines_drawn = print_one(&View { session: &session }, args.json, lines_drawn)?;
-        if args.once {
+        let ends = |seconds| started.elapsed() + every > Duration::from_secs(seconds);
+        if args.once || args.seconds.is_some_and(ends) {
             return Ok(());
         }
     }

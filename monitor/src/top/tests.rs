@@ -140,7 +140,7 @@ housekeeping          0    -         4        1 between rounds
 
 
 
-WebSocket messages that were received.
+hft_feed_messages_total: WebSocket messages that were received.
 q quit  ? help  TAB pane  / filter  p pause  e engines  2023-11-14T22:13:24Z";
     assert_eq!(steady(&screen.text()), expected);
 }

@@ -21,7 +21,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'_> {
     let all = &app.session.latest().snapshot.series;
     let shown: Vec<usize> = (0..all.len())
         .filter(|index| !app.hides_zeros || counted(&all[*index].value) != Some(0))
-        .filter(|index| app.passes(&series_name(&all[*index].meta)))
+        .filter(|index| app.filter.is_empty() || app.passes(&series_name(&all[*index].meta)))
         .collect();
     let header = vec![table.header(app.theme.title())];
     let count = shown.len();

@@ -8,7 +8,7 @@ mod models;
 mod overview;
 mod stages;
 
-use quantumflow_region::SeriesMeta;
+use quantumflow_region::{Metric, SeriesMeta};
 use ratatui::text::Line;
 
 use super::app::App;
@@ -112,4 +112,13 @@ fn help_of(meta: &SeriesMeta) -> String {
         meta.kind.name(),
         clean(&meta.help)
     )
+}
+
+/// The metric's sentence as the region says it, or as this program knows it where the region has no such series.
+fn help_for(app: &App, metric: &Metric) -> String {
+    let said = app
+        .session
+        .series(metric, &[])
+        .map(|series| clean(&series.meta.help).into_owned());
+    format!("{}: {}", metric.name, said.unwrap_or_else(|| metric.help.to_owned()))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quantumflow_region::{HistogramSnapshot, Metric, Value, catalogue};
 
-use super::{Page, Row};
+use super::{Page, Row, help_for, help_of};
 use crate::text::{clean, count, latency, rate};
 use crate::top::app::App;
 use crate::top::table::{Cell, Column, Table, left, rest, right};
@@ -33,7 +33,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
                 &catalogue::PREDICTIONS,
                 &labels,
             )))
-            .with_help(catalogue::PREDICTIONS.help),
+            .with_help(help_for(app, &catalogue::PREDICTIONS)),
         );
         for class in catalogue::CLASSES {
             let labels = [("model_name", model), ("prediction_class", class)];
@@ -41,7 +41,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
             let name = format!("  {class}{share}");
             rows.push(
                 Row::new(table.row(&counts(app, name, "".into(), &catalogue::PREDICTIONS, &labels)))
-                    .with_help(catalogue::PREDICTIONS.help),
+                    .with_help(help_for(app, &catalogue::PREDICTIONS)),
             );
         }
         rows.push(percentiles(
@@ -66,7 +66,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
                 &catalogue::MODEL_ALLOCATIONS,
                 &labels,
             )))
-            .with_help(catalogue::MODEL_ALLOCATIONS.help),
+            .with_help(help_for(app, &catalogue::MODEL_ALLOCATIONS)),
         );
     }
     Page::of(vec![table.header(app.theme.title())], rows)
@@ -132,5 +132,5 @@ fn percentiles(app: &App, name: &str, metric: &Metric, labels: &[(&str, &str)], 
         .histogram()
         .filter(|histogram| held(histogram))
         .map_or("-".into(), of);
-    Row::new(format!("{name}: now {now} | run {run}").into()).with_help(metric.help)
+    Row::new(format!("{name}: now {now} | run {run}").into()).with_help(help_of(meta))
 }

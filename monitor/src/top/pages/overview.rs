@@ -3,7 +3,7 @@
 use quantumflow_region::{Metric, WriterStatus, catalogue};
 use ratatui::text::Line;
 
-use super::{Page, Row};
+use super::{Page, Row, help_for};
 use crate::session::{Condition, Now};
 use crate::text::{age, clean, count, rate, short};
 use crate::top::app::App;
@@ -54,14 +54,13 @@ const THREADS: [Column; 6] = [
 
 pub(super) fn page(app: &App, now: Now, width: u16) -> Page<'static> {
     let table = Table::fit(&COUNTS, width);
+    let total = |metric: &Metric| app.session.total(metric, &[]).unwrap_or(0);
     let mut rows: Vec<Row> = FLOWS
         .iter()
-        .map(|flow| Row::new(counts(app, &table, *flow, false)).with_help(flow.1.help))
+        .filter(|(_, metric)| !app.hides_zeros || total(metric) > 0)
+        .map(|flow| Row::new(counts(app, &table, *flow, false)).with_help(help_for(app, flow.1)))
         .collect();
-    let troubles: Vec<_> = TROUBLES
-        .iter()
-        .filter(|(_, metric)| app.session.total(metric, &[]).unwrap_or(0) > 0)
-        .collect();
+    let troubles: Vec<_> = TROUBLES.iter().filter(|(_, metric)| total(metric) > 0).collect();
     let dropped = app.session.latest().snapshot.engine.registrations_dropped;
     let title = if troubles.is_empty() && dropped == 0 {
         "trouble: none"
@@ -72,7 +71,7 @@ pub(super) fn page(app: &App, now: Now, width: u16) -> Page<'static> {
     rows.extend(
         troubles
             .into_iter()
-            .map(|trouble| Row::new(counts(app, &table, *trouble, true)).with_help(trouble.1.help)),
+            .map(|trouble| Row::new(counts(app, &table, *trouble, true)).with_help(help_for(app, trouble.1))),
     );
     if dropped > 0 {
         let cells = [
