@@ -116,3 +116,80 @@ pub(crate) fn counted(value: &Value) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Engine, shm};
+    use quantumflow_region::RegionReader;
+
+    /// A count of every look is kept beside it, and asked by brute force.
+    #[test]
+    fn windows_agree_with_all_that_was_seen_at_any_refresh_rate() {
+        let dir = shm();
+        let mut engine = Engine::start(dir.path());
+        let mut reader = RegionReader::open(&engine.path()).unwrap();
+        let began = Instant::now();
+        for every_ms in [100, 250, 1_000, 5_000] {
+            let (mut history, mut seen) = (History::default(), Vec::new());
+            for look in 0..(150_000 / every_ms) {
+                let at = began + Duration::from_millis(look * every_ms);
+                // Faster and faster, so that each window has a rate of its own.
+                engine.messages.add(look);
+                engine.work();
+                let snapshot = reader.snapshot().unwrap();
+                let count = counted(&snapshot.series[0].value).unwrap();
+                history.push(&snapshot, at);
+                seen.push((at, count));
+                let rates = history.rates(&[0]);
+                let (&(now, latest), earlier) = seen.split_last().unwrap();
+                let rate = |then: Instant, count: u64| (latest - count) as f64 / (now - then).as_secs_f64();
+                match earlier.last() {
+                    Some(&(then, count)) => assert_eq!(rates.now, Some(rate(then, count))),
+                    None => assert_eq!(rates, Rates::default(), "one look is no rate"),
+                }
+                // The window is as long as asked, or shorter by less than the step of what is kept.
+                for (found, span, step) in [(rates.ten, TEN, 1), (rates.hundred, HUNDRED, 10)] {
+                    let step = Duration::from_secs(step).max(Duration::from_millis(every_ms));
+                    let window = |(then, _): &&(Instant, u64)| {
+                        let age = now - *then;
+                        age <= span + SLACK && (age + step + SLACK >= span || *then < began + step)
+                    };
+                    let possible: Vec<f64> = earlier
+                        .iter()
+                        .filter(window)
+                        .map(|&(then, count)| rate(then, count))
+                        .collect();
+                    assert_eq!(found.is_some(), !earlier.is_empty());
+                    assert!(
+                        found.is_none_or(|found| possible.contains(&found)),
+                        "{found:?} is none of {possible:?}"
+                    );
+                }
+                assert!(history.seconds.len() <= 12 && history.tens.len() <= 12, "bounded");
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_went_back_has_no_rate_and_a_new_series_began_at_zero() {
+        let sample = |counts: &[u64], at| Sample {
+            at,
+            counts: counts.to_vec(),
+        };
+        let began = Instant::now();
+        let (earlier, later) = (
+            sample(&[5, 5], began),
+            sample(&[4, 7, 6], began + Duration::from_secs(2)),
+        );
+        assert_eq!(later.rate_since(&earlier, &[0]), None);
+        assert_eq!(later.rate_since(&earlier, &[1]), Some(1.0));
+        assert_eq!(later.rate_since(&earlier, &[2]), Some(3.0));
+        assert_eq!(later.rate_since(&earlier, &[1, 2]), Some(4.0));
+        assert_eq!(
+            later.rate_since(&sample(&[0], later.at), &[0]),
+            None,
+            "no time has passed"
+        );
+    }
+}

@@ -300,6 +300,8 @@ fn two_files_of_one_run_differ_by_what_was_counted_in_between() {
     // Rates are by the heartbeats, which are four seconds apart.
     let expected = "\
 within 4.000 s
+thread hot-0 +4 rounds (1/s), between rounds
+thread housekeeping +4 rounds (1/s), between rounds
        hft_feed_messages_total{exchange=\"binance\"} +4000 (1000/s) to 5000
        hft_price_updates_total{exchange=\"binance\",symbol=\"BTCUSDT\"} +3600 (900/s) to 4500
        hft_book_gaps_total{exchange=\"binance\",symbol=\"BTCUSDT\"} +1 (0.25/s) to 1
@@ -314,6 +316,11 @@ within 4.000 s
 added  hft_feed_bytes_total{exchange=\"binance\"} 77
 ";
     assert_eq!(diff, expected);
+    let twice = text(&["diff", at(&before), at(&before)]);
+    assert!(
+        twice.contains("thread hot-0 +0 rounds, between rounds: did not move\n"),
+        "{twice}"
+    );
     let diff = json(&["diff", "--json", "--metric", "gaps", at(&before), at(&after)]);
     assert_eq!(diff["seconds"], 4.0);
     assert_eq!(diff["changes"][0]["by"], 1);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use quantumflow_region::{HistogramSnapshot, RegionInfo, RegionReader, Series, SeriesMeta, Snapshot, Value};
+use quantumflow_region::{
+    HistogramSnapshot, RegionInfo, RegionReader, Series, SeriesMeta, Snapshot, Value, WriterStatus,
+};
 use serde_json::json;
 
 use super::dump::describe;
@@ -15,7 +17,7 @@ use super::filter::Filter;
 use super::{DiffArgs, json as to_json, open};
 use crate::Error;
 use crate::session::Now;
-use crate::text::{quantity, rfc3339, series_name, short};
+use crate::text::{clean, quantity, rfc3339, series_name, short};
 
 pub(super) fn run(dir: &Path, args: &DiffArgs, json: bool, out: &mut impl Write) -> Result<(), Error> {
     let mut reader = open(dir, args.before.as_ref())?;
@@ -88,6 +90,23 @@ pub(super) enum Change<'a> {
     },
 }
 
+/// A thread in both copies.
+struct Thread<'a> {
+    before: &'a WriterStatus,
+    after: &'a WriterStatus,
+}
+
+impl Thread<'_> {
+    fn rounds(&self) -> u64 {
+        self.after.loop_end.saturating_sub(self.before.loop_end)
+    }
+
+    /// Also one that has begun a round and not ended it has moved.
+    fn moved(&self) -> bool {
+        (self.before.loop_begin, self.before.loop_end) != (self.after.loop_begin, self.after.loop_end)
+    }
+}
+
 type Key<'a> = (&'a Arc<str>, &'a [(Arc<str>, Arc<str>)]);
 
 fn key(meta: &SeriesMeta) -> Key<'_> {
@@ -145,11 +164,7 @@ impl Comparison {
     }
 
     fn change<'a>(&self, from: &'a Series, to: &'a Series, all: bool) -> Option<Change<'a>> {
-        let rate = |by: u64| {
-            self.seconds
-                .filter(|seconds| *seconds > 0.0)
-                .map(|seconds| by as f64 / seconds)
-        };
+        let rate = |by| self.rate(by);
         match (&from.value, &to.value) {
             (Value::Counter(before), Value::Counter(after)) => match after.checked_sub(*before) {
                 Some(0) if !all => None,
@@ -185,6 +200,21 @@ impl Comparison {
         if let Some(seconds) = self.seconds {
             writeln!(out, "within {seconds:.3} s")?;
         }
+        if filter.is_open() {
+            for thread in self.threads() {
+                let (name, rounds) = (clean(&thread.after.name), thread.rounds());
+                let place = if thread.after.is_inside_round() {
+                    "inside a round"
+                } else {
+                    "between rounds"
+                };
+                let rate = self
+                    .rate(rounds)
+                    .map_or(String::new(), |rate| format!(" ({}/s)", short(rate)));
+                let moved = if thread.moved() { "" } else { ": did not move" };
+                writeln!(out, "thread {name} +{rounds} rounds{rate}, {place}{moved}")?;
+            }
+        }
         let changes = self.changes(filter, all);
         for change in &changes {
             writeln!(out, "{change}")?;
@@ -197,7 +227,27 @@ impl Comparison {
 
     pub(super) fn json(&self, filter: &Filter, all: bool) -> serde_json::Value {
         let changes: Vec<_> = self.changes(filter, all).iter().map(Change::json).collect();
-        json!({ "seconds": self.seconds, "notes": self.notes, "changes": changes })
+        let threads = self.threads().map(|thread| {
+            let (name, rounds) = (&*thread.after.name, thread.rounds());
+            json!({ "name": name, "rounds": rounds, "per_second": self.rate(rounds), "moved": thread.moved(),
+                    "inside_round": thread.after.is_inside_round() })
+        });
+        let threads: Vec<_> = threads.filter(|_| filter.is_open()).collect();
+        json!({ "seconds": self.seconds, "notes": self.notes, "threads": threads, "changes": changes })
+    }
+
+    /// Threads that both copies have, by place: they are never taken away.
+    fn threads(&self) -> impl Iterator<Item = Thread<'_>> {
+        let pairs = self.before.writers.iter().zip(&self.after.writers);
+        pairs
+            .filter(|(before, after)| before.name == after.name)
+            .map(|(before, after)| Thread { before, after })
+    }
+
+    fn rate(&self, by: u64) -> Option<f64> {
+        self.seconds
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| by as f64 / seconds)
     }
 }
 

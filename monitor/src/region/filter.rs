@@ -22,6 +22,11 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 impl Filter {
+    /// Whether everything passes, also what is no series.
+    pub(super) fn is_open(&self) -> bool {
+        self.metric.is_empty() && self.label.is_empty()
+    }
+
     pub(super) fn passes(&self, meta: &SeriesMeta) -> bool {
         let named = self.metric.is_empty() || self.metric.iter().any(|part| meta.name.contains(part.as_str()));
         named && self.label.iter().all(|(name, value)| meta.label(name) == Some(value))

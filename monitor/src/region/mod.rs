@@ -37,13 +37,13 @@ pub struct Args {
 
 const HELP: &str = "\
 Examples:
-  quantumflow region                                    list the regions of the default directory
-  quantumflow region show                               the newest: who wrote it, how it is, where its threads were
-  quantumflow region dump x.met.dead                    every series and the last events of a dead one as well
+  quantumflow region                      the regions of the default directory
+  quantumflow region show                 the newest: who, how, where its threads are
+  quantumflow region dump x.met.dead      every series and event of a dead one, too
   quantumflow region dump --metric gaps --label symbol=BTCUSDT
-  quantumflow region diff --seconds 10                  what moved in the newest within ten seconds
-  quantumflow region diff before.met after.met          what is different between two files
-  quantumflow region watch --metric stage_latency       a filtered view, once a second";
+  quantumflow region diff --seconds 10    what moves in the newest in ten seconds
+  quantumflow region diff a.met b.met     what is different between two files
+  quantumflow region watch --metric gaps  what moves, once a second";
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Action {

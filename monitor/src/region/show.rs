@@ -73,14 +73,10 @@ pub(super) fn write(found: &Found, events_most: usize, out: &mut impl Write) -> 
             writer.loop_end
         )?;
     }
-    for unfinished in &snapshot.unfinished {
-        let verb = if liveness.is_running() { "is" } else { "died" };
-        let series = series_name(&unfinished.series);
-        writeln!(
-            out,
-            "record     {} {verb} inside a record of {series}",
-            clean(&unfinished.writer)
-        )?;
+    // In a living region a record under way is no news.
+    for unfinished in snapshot.unfinished.iter().filter(|_| !liveness.is_running()) {
+        let (writer, series) = (clean(&unfinished.writer), series_name(&unfinished.series));
+        writeln!(out, "record     {writer} died inside a record of {series}")?;
     }
     events(&found.events, *liveness, events_most, out)
 }

@@ -36,15 +36,16 @@ impl App {
                 rest.line(frame, Line::styled(line, style));
             }
         }
-        if rest.height() > 4 {
-            rest.line(frame, self.tabs(area.width));
-        }
+        let tabs = (rest.height() > 4).then(|| rest.head());
         if rest.height() > 2 {
             let foot = rest.foot();
             frame.render_widget(self.footer(now), foot);
         }
         let page = self.page(now, rest.0.width);
         self.draw_page(place, frame, rest.0, &page);
+        if let Some(tabs) = tabs {
+            frame.render_widget(self.tabs(*place, area.width), tabs);
+        }
         if self.shows_help {
             self.draw_help(frame, area);
         }
@@ -139,7 +140,7 @@ impl App {
         ))
     }
 
-    fn tabs(&self, width: u16) -> Line<'static> {
+    fn tabs(&self, place: Place, width: u16) -> Line<'static> {
         // Names where there is room for them, else numbers and the name of the one that is open.
         let named: usize = Pane::ALL.iter().map(|pane| pane.name().len() + 4).sum();
         let has_room = usize::from(width) >= named;
@@ -154,6 +155,12 @@ impl App {
             spans.push(Span::styled(
                 name,
                 if is_open { self.theme.selected() } else { Style::new() },
+            ));
+        }
+        if place.count > place.height {
+            spans.push(Span::styled(
+                format!(" row {}/{}", place.row + 1, place.count),
+                self.theme.dim(),
             ));
         }
         Line::from(spans)
@@ -282,12 +289,18 @@ impl Rows {
     }
 
     fn line(&mut self, frame: &mut Frame<'_>, line: Line<'_>) {
-        if self.0.height == 0 {
-            return;
-        }
-        frame.render_widget(line, Rect { height: 1, ..self.0 });
-        self.0.y += 1;
-        self.0.height -= 1;
+        let head = self.head();
+        frame.render_widget(line, head);
+    }
+
+    fn head(&mut self) -> Rect {
+        let head = Rect {
+            height: self.0.height.min(1),
+            ..self.0
+        };
+        self.0.y += head.height;
+        self.0.height -= head.height;
+        head
     }
 
     fn foot(&mut self) -> Rect {

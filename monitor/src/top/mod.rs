@@ -24,6 +24,7 @@ use crate::session::{Now, Session};
 use app::App;
 use plain::View;
 use source::Source;
+use terminal::End;
 
 /// What is watched, and how it is shown.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,8 +51,9 @@ pub struct Args {
 }
 
 const HELP: &str = "\
-In a terminal: TAB or 1-6 choose a pane, arrows a row, / filters, p pauses, + and - change the speed, z hides zeros,
-e lists the engines of the host, ? shows all keys, q quits. NO_COLOR is honoured.
+In a terminal: TAB or 1-6 choose a pane, arrows a row, / filters, p pauses,
++ and - change the speed, z hides zeros, e lists the engines of the host,
+? shows all keys, q quits. NO_COLOR is honoured.
 
 Examples:
   quantumflow top                               the newest engine of this host
@@ -67,7 +69,12 @@ pub fn run(args: &Args) -> Result<(), Error> {
     if args.once || args.json || args.plain || !interactive {
         return print(args, &source, session);
     }
-    terminal::run(App::new(source, session), args.seconds.map(Duration::from_secs))
+    let mut app = App::new(source, session);
+    if terminal::run(&mut app, args.seconds.map(Duration::from_secs))? == End::Clock {
+        // Who set a time, in a script or before he turned to something else, finds the last table where the screen was.
+        print_one(&View { session: &app.session }, false, 0)?;
+    }
+    Ok(())
 }
 
 /// A table or a JSON object a round, until it is over.

@@ -17,8 +17,17 @@ use super::app::{App, Next};
 use crate::Error;
 use crate::session::Now;
 
+/// Why the screen was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// By a key or a signal.
+    Asked,
+    /// Its time was up.
+    Clock,
+}
+
 /// Runs the app until it, a signal or the clock says that it is over.
-pub(super) fn run(mut app: App, most: Option<Duration>) -> Result<(), Error> {
+pub(super) fn run(app: &mut App, most: Option<Duration>) -> Result<End, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let resumed = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
@@ -27,12 +36,12 @@ pub(super) fn run(mut app: App, most: Option<Duration>) -> Result<(), Error> {
     signal_hook::flag::register(SIGCONT, Arc::clone(&resumed)).map_err(Error::Terminal)?;
     give_back_on_panic();
     let taken = Taken::take().map_err(Error::Terminal)?;
-    let done = show(&mut app, &stop, &resumed, most);
+    let done = show(app, &stop, &resumed, most);
     drop(taken);
     done.map_err(Error::Terminal)
 }
 
-fn show(app: &mut App, stop: &AtomicBool, resumed: &AtomicBool, most: Option<Duration>) -> io::Result<()> {
+fn show(app: &mut App, stop: &AtomicBool, resumed: &AtomicBool, most: Option<Duration>) -> io::Result<End> {
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let started = Instant::now();
     let mut drawn: Option<Instant> = None;
@@ -55,7 +64,7 @@ fn show(app: &mut App, stop: &AtomicBool, resumed: &AtomicBool, most: Option<Dur
         if let Some(most) = most {
             let left = most.saturating_sub(started.elapsed());
             if left.is_zero() {
-                break;
+                return Ok(End::Clock);
             }
             wait = wait.min(left);
         }
@@ -88,7 +97,7 @@ fn show(app: &mut App, stop: &AtomicBool, resumed: &AtomicBool, most: Option<Dur
             }
         }
     }
-    Ok(())
+    Ok(End::Asked)
 }
 
 const SIGNALS_SEEN_WITHIN: Duration = Duration::from_millis(100);

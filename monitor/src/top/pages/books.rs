@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quantumflow_region::{Metric, Value, catalogue};
+use quantumflow_region::{Metric, Series, Value, catalogue};
 use ratatui::text::Line;
 
 use super::{Page, Row, help_of};
@@ -35,27 +35,51 @@ const BOOKS: [Column; 11] = [
     right("crc bad", 7, 5),
 ];
 
-pub(super) fn page(app: &App, now: Now, width: u16) -> Page<'static> {
+pub(super) fn page(app: &App, now: Now, width: u16) -> Page<'_> {
     let snapshot = &app.session.latest().snapshot;
-    let table = Table::fit(&FEEDS, width);
-    let mut rows = Vec::new();
-    for series in snapshot.family(catalogue::FEED_MESSAGES.name) {
-        if let Some(exchange) = series.meta.label("exchange").filter(|exchange| app.passes(exchange)) {
-            rows.push(feed(app, &table, exchange, now).with_help(help_of(&series.meta)));
+    let (feeds, books) = (Table::fit(&FEEDS, width), Table::fit(&BOOKS, width));
+    let header = vec![feeds.header(app.theme.title())];
+    let feed_of = |series| Some(Entry::Feed(series, series.meta.label("exchange")?));
+    let book_of = |series| {
+        Some(Entry::Book(
+            series,
+            series.meta.label("exchange")?,
+            series.meta.label("symbol")?,
+        ))
+    };
+    let mut entries: Vec<Entry<'_>> = snapshot
+        .family(catalogue::FEED_MESSAGES.name)
+        .filter_map(feed_of)
+        .collect();
+    entries.push(Entry::Title);
+    entries.extend(snapshot.family(catalogue::BOOK_QUALITY.name).filter_map(book_of));
+    entries.retain(|entry| match entry {
+        Entry::Feed(_, exchange) => app.passes(exchange),
+        Entry::Title => true,
+        Entry::Book(_, exchange, symbol) => app.passes(&format!("{exchange} {symbol}")),
+    });
+    let count = entries.len();
+    // A venue has hundreds of books, and each row asks for a dozen series: only those in sight are made.
+    let row = move |i: usize| match entries.get(i) {
+        Some(Entry::Feed(series, exchange)) => feed(app, &feeds, exchange, now).with_help(help_of(&series.meta)),
+        Some(Entry::Book(series, exchange, symbol)) => {
+            Row::new(book(app, &books, exchange, symbol)).with_help(help_of(&series.meta))
         }
+        Some(Entry::Title) => Row::new(books.header(app.theme.title())),
+        None => Row::default(),
+    };
+    Page {
+        header,
+        count,
+        row: Box::new(row),
     }
-    let header = vec![table.header(app.theme.title())];
-    let table = Table::fit(&BOOKS, width);
-    rows.push(Row::new(table.header(app.theme.title())));
-    for series in snapshot.family(catalogue::BOOK_QUALITY.name) {
-        let (Some(exchange), Some(symbol)) = (series.meta.label("exchange"), series.meta.label("symbol")) else {
-            continue;
-        };
-        if app.passes(&format!("{exchange} {symbol}")) {
-            rows.push(Row::new(book(app, &table, exchange, symbol)).with_help(help_of(&series.meta)));
-        }
-    }
-    Page::of(header, rows)
+}
+
+enum Entry<'a> {
+    Feed(&'a Series, &'a str),
+    /// The names of the books' columns.
+    Title,
+    Book(&'a Series, &'a str, &'a str),
 }
 
 fn feed(app: &App, table: &Table, exchange: &str, now: Now) -> Row {

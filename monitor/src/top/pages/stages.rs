@@ -25,7 +25,7 @@ const COLUMNS: [Column; 12] = [
 const MOVED: f64 = 1.5;
 const RECORDS_LEAST: u64 = 100;
 
-pub(super) fn page(app: &App, width: u16) -> Page<'static> {
+pub(super) fn page(app: &App, width: u16) -> Page<'_> {
     let table = Table::fit(&COLUMNS, width);
     let series = app.session.latest().snapshot.series.iter().enumerate();
     let mut latencies: Vec<(usize, &Series)> = series
@@ -33,12 +33,20 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
         .collect();
     // The path in its order, then the rest as registered.
     latencies.sort_by_key(|(_, series)| order(series));
-    let shown = latencies
-        .into_iter()
-        .filter(|(_, series)| !app.hides_zeros || series.value.histogram().is_some_and(|h| h.count() > 0));
-    let shown = shown.filter(|(_, series)| app.passes(&name(series)));
-    let rows = shown.map(|(index, series)| row(app, &table, index, series)).collect();
-    Page::of(vec![table.header(app.theme.title())], rows)
+    latencies.retain(|(_, series)| !app.hides_zeros || series.value.histogram().is_some_and(|h| h.count() > 0));
+    latencies.retain(|(_, series)| app.passes(&name(series)));
+    let header = vec![table.header(app.theme.title())];
+    let count = latencies.len();
+    let row = move |i: usize| {
+        latencies
+            .get(i)
+            .map_or_else(Row::default, |(index, series)| row(app, &table, *index, series))
+    };
+    Page {
+        header,
+        count,
+        row: Box::new(row),
+    }
 }
 
 fn order(series: &Series) -> usize {
