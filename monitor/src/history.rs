@@ -149,7 +149,8 @@ mod tests {
                     None => assert_eq!(rates, Rates::default(), "one look is no rate"),
                 }
                 // The window is as long as asked, or shorter by less than the step of what is kept.
-                for (found, span, step) in [(rates.ten, TEN, 1), (rates.hundred, HUNDRED, 10)] {
+                for (found, span, step) in [(rates.ten, 10, 1), (rates.hundred, 100, 10)] {
+                    let span = Duration::from_secs(span);
                     let step = Duration::from_secs(step).max(Duration::from_millis(every_ms));
                     let window = |(then, _): &&(Instant, u64)| {
                         let age = now - *then;

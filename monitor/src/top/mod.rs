@@ -1,7 +1,7 @@
 //! `quantumflow top`: a running engine in a terminal, from its region alone.
 //!
-//! In a terminal it is a screen with panes ([`app`]); into a pipe, or with `--once`, `--json` or `--plain`, a table or a
-//! JSON object a second ([`plain`]). A region that stops moving is said to have stopped: its last numbers are not shown as
+//! In a terminal it is a screen with panes (`app`); into a pipe, or with `--once`, `--json` or `--plain`, a table or a
+//! JSON object a second (`plain`). A region that stops moving is said to have stopped: its last numbers are not shown as
 //! live.
 
 mod app;
