@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use quantumflow_fuzz::region::{SERIES, check, check_events, good};
 use quantumflow_fuzz::{scratch, wounds};
-use quantumflow_region::{ReadError, RegionOptions, RegionReader, RegionWriter, Snapshot, catalogue};
+use quantumflow_region::{ReadError, RegionReader, Snapshot};
 
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(good);
 static PATH: LazyLock<PathBuf> = LazyLock::new(|| scratch("fuzz.2.2.met"));
@@ -61,74 +62,23 @@ fn read(path: &Path, under: &[wounds::Wound]) -> Result<Snapshot, ReadError> {
         reader.engine_state(),
     );
     let first = checked(reader.snapshot());
+    events(&reader);
     let file = File::options().write(true).open(path).expect("scratch can be written");
     for wound in under {
         file.write_all_at(wound.bytes(), wound.at as u64)
             .expect("scratch can be written");
         let _ = checked(reader.snapshot());
+        events(&reader);
     }
     first
 }
 
-fn check(snapshot: &Snapshot) {
-    assert!(snapshot.series.len() <= 64 && snapshot.writers.len() <= 1024);
-    for series in &snapshot.series {
-        let _ = series.meta.to_base(series.value.as_f64().unwrap_or(0.0));
-        assert!(!series.meta.name.is_empty());
-        let Some(histogram) = series.value.histogram() else {
-            continue;
-        };
-        let (least, most) = histogram.count_bounds();
-        assert!(least <= most);
-        let [p50, p99, p100] = [50.0, 99.0, 100.0].map(|percentile| histogram.value_at_percentile(percentile));
-        assert!(p50 <= p99 && p99 <= p100, "{p50} {p99} {p100}");
-        assert!(histogram.count_at_most(1000) <= histogram.count_at_most(u64::MAX));
-        assert!(histogram.buckets().is_sorted_by(|a, b| a.0 < b.0));
-        let _ = (histogram.mean(), histogram.uncertainty(), histogram.since(histogram));
-        let mut merged = histogram.clone();
-        let _ = merged.merge(histogram);
+fn events(reader: &RegionReader) {
+    match reader.events() {
+        Ok(threads) => check_events(&threads),
+        Err(ReadError::Format { source, .. }) => assert!(!source.to_string().is_empty()),
+        Err(error) => panic!("the file is there and whole: {error:?}"),
     }
-    let _ = snapshot.uncertainty_max();
-}
-
-/// A small region with a bit of everything.
-fn good() -> Vec<u8> {
-    let options = RegionOptions {
-        bytes: 64 << 10,
-        max_series: 64,
-        string_bytes: 4096,
-        writer_count: 2,
-        cells_per_writer: 32,
-        ..RegionOptions::new("fuzz", 1)
-    };
-    let dir = scratch("made");
-    fs::create_dir_all(&dir).expect("scratch can be written");
-    let region = RegionWriter::create(&dir, &options).expect("a small region");
-    let (mut hot, cold) = (
-        region.writer("hot-0").expect("room"),
-        region.writer("cold").expect("room"),
-    );
-    hot.counter(&catalogue::PRICE_UPDATES, &["kraken", "BTC/USD"])
-        .expect("room")
-        .add(7);
-    hot.state(&catalogue::BOOK_QUALITY, &["kraken", "BTC/USD"], 1)
-        .expect("room");
-    hot.gauge_f64(&catalogue::BEST_BID, &["kraken", "BTC/USD"])
-        .expect("room")
-        .set(1.5);
-    for writer in [&hot, &cold] {
-        writer
-            .counter(&catalogue::HOT_LOOP_ITERATIONS, &[])
-            .expect("room")
-            .add(9);
-    }
-    let histogram = hot.histogram(&catalogue::STAGE_LATENCY, &["total"]).expect("room");
-    (0..1000).for_each(|value| histogram.record(value * value));
-    cold.info(&INFO, &["1", "2"]).expect("room");
-    cold.timestamp(&catalogue::FEED_LAST_MESSAGE, &["kraken"]).expect("room").set(1);
-    region.live().record_panic(&"text");
-    hot.loop_begin();
-    fs::read(region.path().expect("it has a file")).expect("it can be read")
 }
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -141,6 +91,3 @@ fn seeds() -> Vec<Vec<u8>> {
     }
     seeds
 }
-
-/// Series of the good file, as a reader shows them.
-const SERIES: usize = 8;

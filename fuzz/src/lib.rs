@@ -1,5 +1,6 @@
 //! What the fuzz targets share: seeds that code makes, and sessions that are driven by a script.
 
+pub mod region;
 pub mod script;
 pub mod wounds;
 

@@ -64,7 +64,7 @@ impl<W: Words> Ring<'_, W> {
 }
 
 #[cfg(all(test, loom))]
-mod model {
+mod loom_model {
     use super::*;
     use crate::sync::model::Cells;
 

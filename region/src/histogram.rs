@@ -290,7 +290,7 @@ impl HistogramSnapshot {
 }
 
 #[cfg(all(test, loom))]
-mod model {
+mod loom_model {
     use super::*;
     use crate::sync::model::Cells;
 

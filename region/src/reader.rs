@@ -4,8 +4,9 @@
 //! how far a histogram moved meanwhile is told as its uncertainty. Each pass makes the writer fetch back the lines that
 //! were read, so ten passes a second are plenty.
 //!
-//! The engine never shortens a file. Someone who does, between the check and the read, ends the reader with SIGBUS: that
-//! someone has the engine's rights, and a supervisor restarts the reader.
+//! The engine never shortens a file. Who finds one cut at the next look gets an error; someone who cuts it between the check
+//! and the read ends the reader with SIGBUS. That someone has the engine's rights; the reader says what happened if it was
+//! told to ([`explain_sigbus`](crate::explain_sigbus)), and a supervisor restarts it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

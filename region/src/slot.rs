@@ -60,7 +60,7 @@ pub(crate) fn read_slot<const N: usize>(words: &impl Words, first: usize, sequen
 }
 
 #[cfg(all(test, loom))]
-mod model {
+mod loom_model {
     use super::*;
     use crate::sync::model::Cells;
 

@@ -43,8 +43,8 @@ pub(crate) fn fence_release() {
     fence(Ordering::Release);
 }
 
-/// Words for the model checker. Run the models with
-/// `RUSTFLAGS="--cfg loom" cargo test -p quantumflow-region --release --lib model`.
+/// Words for the model checker. The models are the modules `loom_model` beside what they check; run them with
+/// `RUSTFLAGS="--cfg loom" cargo test -p quantumflow-region --release --lib loom`.
 #[cfg(all(test, loom))]
 pub(crate) mod model {
     use loom::sync::Arc;

@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use common::options;
 use hdrhistogram::Histogram as Hdr;
 use quantumflow_region::{HistogramSnapshot, Metric, RegionReader, RegionWriter, Shape, catalogue};
@@ -156,83 +154,6 @@ fn the_difference_of_two_copies_is_what_was_recorded_between_them() {
         ),
         (0, 0, 0, 0.0)
     );
-}
-
-/// A writer at full speed against a reader: each copy holds between `end` and `begin` records, no bucket ever shrinks,
-/// and in the end nothing is missing.
-#[test]
-fn copies_under_full_load_keep_their_promise() {
-    const RECORDS: u64 = 3_000_000;
-    let region = RegionWriter::private(&options("engine", 1)).unwrap();
-    let hot = region.writer("hot").unwrap();
-    let ours = hot.histogram(&TWO_DIGITS, &[]).unwrap();
-    let done = AtomicBool::new(false);
-    let passes = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut reader = RegionReader::of(&region).unwrap();
-            let mut last = HistogramSnapshot::empty(Shape::LATENCY_NS);
-            let (mut passes, mut busy) = (0, 0);
-            while !done.load(Ordering::Acquire) {
-                let snapshot = reader.snapshot().unwrap();
-                let copy = snapshot.histogram("hft_two", &[]).unwrap();
-                let (least, most) = copy.count_bounds();
-                assert!(
-                    (least..=most).contains(&copy.count()),
-                    "{} not in {least}..={most}",
-                    copy.count()
-                );
-                assert!(
-                    copy.counts().iter().zip(last.counts()).all(|(now, then)| now >= then),
-                    "a bucket shrank"
-                );
-                assert!(copy.since(&last).is_some());
-                busy += u32::from(copy.count() > last.count());
-                last = copy.clone();
-                passes += 1;
-            }
-            (passes, busy)
-        });
-        let mut state = 1u64;
-        for _ in 0..RECORDS {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            ours.record(state >> 44);
-        }
-        done.store(true, Ordering::Release);
-        reader.join().unwrap()
-    });
-    let copy = snapshot(&region);
-    assert_eq!((copy.count(), copy.count_bounds()), (RECORDS, (RECORDS, RECORDS)));
-    assert!(passes.1 >= 1, "the reader never met the writer at work: {passes:?}");
-}
-
-/// A writer that alternates between two bit patterns: a reader never sees a mixture.
-#[test]
-fn no_value_is_ever_torn() {
-    let region = RegionWriter::private(&options("engine", 1)).unwrap();
-    let gauge = region
-        .writer("hot")
-        .unwrap()
-        .gauge_i64(&catalogue::SIGNAL_RING_SLOTS, &[])
-        .unwrap();
-    let patterns = [0x5555_5555_5555_5555u64 as i64, !0x5555_5555_5555_5555u64 as i64];
-    gauge.set(patterns[0]);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut reader = RegionReader::of(&region).unwrap();
-            for _ in 0..200_000 {
-                let value = reader.snapshot().unwrap().series[0].value.clone();
-                assert!(
-                    patterns.map(quantumflow_region::Value::GaugeI64).contains(&value),
-                    "{value:?}"
-                );
-            }
-            done.store(true, Ordering::Release);
-        });
-        while !done.load(Ordering::Acquire) {
-            patterns.iter().for_each(|pattern| gauge.set(*pattern));
-        }
-    });
 }
 
 fn snapshot(region: &RegionWriter) -> HistogramSnapshot {

@@ -1,81 +1,17 @@
-//! From creation to post-mortem: what a reader finds at every point of an engine's life and death.
+//! From creation to an end in order: what is made, what is refused, what is kept. How engines die: `failures`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use common::{options, ring_options, shm};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use quantumflow_region::{
-    CreateError, EngineState, Liveness, ReadError, RegionReader, RegionWriter, SignalWriter, Value, catalogue,
-    directory,
+    CreateError, EngineState, Liveness, ReadError, RegionReader, RegionWriter, SignalWriter, directory,
 };
-
-const ROLE: &str = "QUANTUMFLOW_REGION_TEST_ROLE";
-const DIR: &str = "QUANTUMFLOW_REGION_TEST_DIR";
-
-/// Runs this very program as an engine of that role.
-fn engine(role: &str, dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_engine_of_these_tests", "--nocapture", "--ignored"])
-        .env(ROLE, role)
-        .env(DIR, dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Waits until the engine says that its region has a name.
-fn wait_ready(child: &mut Child) {
-    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    assert!(
-        lines.map_while(Result::ok).any(|line| line.ends_with("ready")),
-        "the engine never got ready"
-    );
-}
-
-#[test]
-#[ignore = "not a test: what the other tests start and kill"]
-fn the_engine_of_these_tests() {
-    let (Ok(role), Some(dir)) = (std::env::var(ROLE), std::env::var_os(DIR)) else {
-        return;
-    };
-    let start = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64;
-    let region = RegionWriter::create(Path::new(&dir), &options("engine", start)).unwrap();
-    let mut hot = region.writer("hot-0").unwrap();
-    let counter = hot.counter(&catalogue::SIGNALS_PUBLISHED, &[]).unwrap();
-    let histogram = hot.histogram(&catalogue::STAGE_LATENCY, &["total"]).unwrap();
-    counter.add(42);
-    println!("\nready");
-    match role.as_str() {
-        "record" => loop {
-            hot.loop_begin();
-            histogram.record(counter.get());
-            counter.inc();
-        },
-        "panic" => {
-            let live = region.live();
-            std::panic::set_hook(Box::new(move |panic| {
-                live.record_panic(panic);
-                std::process::abort();
-            }));
-            panic!("the book is on fire");
-        }
-        _ => drop(region),
-    }
-}
 
 fn only_region(dir: &Path) -> RegionReader {
     RegionReader::open(&directory::regions(dir).unwrap()[0].path).unwrap()
@@ -109,89 +45,6 @@ fn a_closed_engine_says_so() {
 }
 
 #[test]
-fn a_killed_engine_is_crashed_and_its_last_values_are_kept() {
-    let dir = shm();
-    let mut child = engine("record", dir.path());
-    wait_ready(&mut child);
-    let mut reader = only_region(dir.path());
-    assert_eq!(reader.liveness().unwrap(), Liveness::Live);
-    std::thread::sleep(Duration::from_millis(20));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(reader.liveness().unwrap(), Liveness::Crashed);
-
-    let snapshot = reader.snapshot().unwrap();
-    let Value::Counter(count) = snapshot.find("hft_signals_published_total", &[]).unwrap().value else {
-        panic!()
-    };
-    let histogram = snapshot.histogram("hft_stage_latency_seconds", &[]).unwrap();
-    assert!(count > 42 && histogram.uncertainty() <= 1);
-    assert!((count - 42).abs_diff(histogram.count()) <= 1);
-    assert!(
-        snapshot.writers[0].loop_begin > 0 && snapshot.writers[0].loop_end == 0,
-        "died inside its loop"
-    );
-
-    // The next start puts it away, where it can still be read.
-    let _next = RegionWriter::create(dir.path(), &options("engine", u64::MAX)).unwrap();
-    assert!(!reader.is_current());
-    let dead = directory::list(dir.path())
-        .unwrap()
-        .into_iter()
-        .find(|entry| entry.name.dead)
-        .unwrap();
-    let mut dead = RegionReader::open(&dead.path).unwrap();
-    assert_eq!(
-        dead.snapshot()
-            .unwrap()
-            .find("hft_signals_published_total", &[])
-            .unwrap()
-            .value,
-        Value::Counter(count)
-    );
-    assert_eq!(dead.liveness().unwrap(), Liveness::Crashed);
-}
-
-#[test]
-fn a_stopped_engine_holds_no_reader_up() {
-    let dir = shm();
-    let mut child = engine("record", dir.path());
-    wait_ready(&mut child);
-    let mut reader = only_region(dir.path());
-    let pid = Pid::from_raw(child.id() as i32);
-    // Stops at a random point, often inside a record.
-    for _ in 0..30 {
-        std::thread::sleep(Duration::from_micros(700));
-        kill(pid, Signal::SIGSTOP).unwrap();
-        let (a, b) = (reader.snapshot().unwrap(), reader.snapshot().unwrap());
-        assert_eq!(
-            reader.liveness().unwrap(),
-            Liveness::Live,
-            "stalled is for whoever compares snapshots to say"
-        );
-        assert!(a.uncertainty_max() <= 1_000_000 && b.writers[0].loop_begin >= a.writers[0].loop_begin);
-        kill(pid, Signal::SIGCONT).unwrap();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-}
-
-#[test]
-fn a_panic_leaves_its_text() {
-    let dir = shm();
-    let mut child = engine("panic", dir.path());
-    wait_ready(&mut child);
-    child.wait().unwrap();
-    let mut reader = only_region(dir.path());
-    assert_eq!(reader.liveness().unwrap(), Liveness::Panicked);
-    let text = reader.snapshot().unwrap().engine.panic_text.unwrap();
-    assert!(
-        text.contains("the book is on fire") && text.contains("lifetime.rs"),
-        "{text}"
-    );
-}
-
-#[test]
 fn the_first_panic_is_kept_and_a_long_one_is_cut_between_characters() {
     let region = RegionWriter::private(&options("engine", 1)).unwrap();
     let live = region.live();
@@ -212,27 +65,6 @@ fn the_first_panic_is_kept_and_a_long_one_is_cut_between_characters() {
         Some(EngineState::Panicked),
         "an orderly end does not hide a panic"
     );
-}
-
-/// Kills engines at any moment of their creation: whatever has a name can be read in full.
-#[test]
-fn a_half_written_file_is_never_visible() {
-    let dir = shm();
-    let mut named = 0;
-    for delay_us in (0..60).map(|i| i * 150) {
-        let mut child = engine("record", dir.path());
-        std::thread::sleep(Duration::from_micros(delay_us));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        for entry in directory::list(dir.path()).unwrap() {
-            let mut reader = RegionReader::open(&entry.path).unwrap();
-            reader.snapshot().unwrap();
-            assert_eq!(reader.liveness().unwrap(), Liveness::Crashed);
-            named += 1;
-            fs::remove_file(&entry.path).unwrap();
-        }
-    }
-    println!("{named} of 60 had got as far as having a name");
 }
 
 #[test]
@@ -368,17 +200,4 @@ fn a_file_that_others_can_write_or_reach_by_another_name_is_not_trusted() {
         "a pipe, without waiting for its other end"
     );
     assert!(open(dir.path()).is_err());
-}
-
-#[test]
-fn a_file_that_was_cut_is_an_error() {
-    let dir = shm();
-    let region = RegionWriter::create(dir.path(), &options("engine", 1)).unwrap();
-    let mut reader = only_region(dir.path());
-    let file = fs::File::options().write(true).open(region.path().unwrap()).unwrap();
-    file.set_len(8192).unwrap();
-    assert!(matches!(reader.snapshot(), Err(ReadError::Truncated { to: 8192, .. })));
-    assert!(RegionReader::open(region.path().unwrap()).is_err());
-    file.set_len(4 << 20).unwrap();
-    drop(reader);
 }

@@ -6,7 +6,7 @@ mod common;
 
 use common::{options, shm};
 use quantumflow_region::{
-    Agg, Kind, Liveness, Metric, RegionReader, RegionWriter, RegisterError, Shape, Unit, Value, catalogue, directory,
+    Agg, Kind, Liveness, Metric, RegionReader, RegionWriter, RegisterError, Unit, Value, catalogue, directory,
 };
 
 static BUILD: Metric = Metric::info("hft_test_info")
@@ -183,69 +183,6 @@ fn a_wrong_registration_is_refused_by_name() {
     assert!(matches!(region.writer(""), Err(RegisterError::WriterName { .. })));
     assert_eq!(region.registrations_dropped(), 0, "a mistake is not a lack of room");
     assert_eq!(RegionReader::of(&region).unwrap().snapshot().unwrap().series.len(), 1);
-}
-
-#[test]
-fn a_full_region_says_which_option_to_raise_and_counts() {
-    let full = |histograms: bool, change: &dyn Fn(&mut quantumflow_region::RegionOptions)| {
-        let mut options = options("engine", 1);
-        change(&mut options);
-        let region = RegionWriter::private(&options).unwrap();
-        let hot = region.writer("hot").unwrap();
-        for i in 0..20_000 {
-            let label = format!("exchange-{i}");
-            let added = if histograms {
-                hot.histogram(&catalogue::STAGE_LATENCY, &[&label]).map(drop)
-            } else {
-                hot.counter(&catalogue::FEED_MESSAGES, &[&label]).map(drop)
-            };
-            if let Err(RegisterError::Full { option, .. }) = added {
-                assert!(region.registrations_dropped() >= 1);
-                let snapshot = RegionReader::of(&region).unwrap().snapshot().unwrap();
-                assert_eq!(snapshot.engine.registrations_dropped, region.registrations_dropped());
-                return option;
-            }
-        }
-        panic!("never full");
-    };
-    assert_eq!(full(false, &|o| o.max_series = 10), "max_series");
-    assert_eq!(full(false, &|o| o.string_bytes = 4096), "string_bytes");
-    assert_eq!(full(false, &|o| o.cells_per_writer = 10), "cells_per_writer");
-    assert_eq!(full(true, &|_| ()), "bytes");
-
-    let mut small = options("engine", 1);
-    small.writer_count = 1;
-    let region = RegionWriter::private(&small).unwrap();
-    let _one = region.writer("one").unwrap();
-    assert!(matches!(
-        region.writer("two"),
-        Err(RegisterError::Full {
-            option: "writer_count",
-            ..
-        })
-    ));
-    // The code that counts goes on without a branch.
-    let detached = quantumflow_region::Counter::detached();
-    detached.inc();
-    assert_eq!(detached.get(), 1);
-    quantumflow_region::Histogram::detached(Shape::LATENCY_NS).record(5);
-}
-
-#[test]
-fn a_retired_series_says_so_and_its_cell_is_not_reused() {
-    let region = RegionWriter::private(&options("engine", 1)).unwrap();
-    let hot = region.writer("hot").unwrap();
-    let mut reader = RegionReader::of(&region).unwrap();
-    let old = hot.gauge_i64(&catalogue::FEED_SUBSCRIPTIONS, &["binance"]).unwrap();
-    old.set(5);
-    assert!(!reader.snapshot().unwrap().series[0].retired);
-    old.retire();
-    hot.gauge_i64(&catalogue::FEED_SUBSCRIPTIONS, &["kraken"])
-        .unwrap()
-        .set(9);
-    let snapshot = reader.snapshot().unwrap();
-    let shown: Vec<_> = snapshot.series.iter().map(|s| (s.retired, s.value.clone())).collect();
-    assert_eq!(shown, [(true, Value::GaugeI64(5)), (false, Value::GaugeI64(9))]);
 }
 
 #[test]

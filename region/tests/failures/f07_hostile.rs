@@ -1,15 +1,13 @@
-//! Bytes that no writer wrote: every one of them gives a typed error or a sound reading, never a panic, never gigabytes.
+//! F7: offsets and lengths that lie. Bytes that no writer wrote: every one of them gives a typed error or a sound reading, never a panic, never gigabytes.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
-
-mod common;
-
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use common::{options, ring_options, sample, shm, sign};
+use crate::common::damage::damage;
+use crate::common::{engine, options, ring_options, sample, shm, sign};
 use quantumflow_region::{
     EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
     SignalReader, SignalWriter, catalogue,
@@ -17,16 +15,16 @@ use quantumflow_region::{
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// Where DESC starts in a file that this crate wrote.
 const DESC: usize = 2 * PAGE;
 /// Where EVENTS starts in the small region of these tests.
-const EVENTS: usize = 11 * PAGE;
+pub(crate) const EVENTS: usize = 11 * PAGE;
 
 static INFO: Metric = Metric::info("hft_test_info").labels(&["a", "b"]).help("A statement.");
 
 /// A small region with a bit of everything.
-fn region_bytes(dir: &Path) -> Vec<u8> {
+pub(crate) fn region_bytes(dir: &Path) -> Vec<u8> {
     let small = RegionOptions {
         bytes: 160 << 10,
         max_series: 64,
@@ -83,7 +81,7 @@ fn ring_bytes(dir: &Path) -> Vec<u8> {
 }
 
 /// Reads all there is to read; what it says does not matter.
-fn read_all(path: &Path) -> Result<(), ReadError> {
+pub(crate) fn read_all(path: &Path) -> Result<(), ReadError> {
     let mut reader = RegionReader::open(path)?;
     let _ = (reader.liveness()?, reader.info().clone(), reader.is_current());
     let snapshot = reader.snapshot()?;
@@ -205,7 +203,7 @@ fn torture(
 }
 
 #[test]
-fn a_damaged_region_is_refused_or_read_soundly() {
+fn f07_a_damaged_region_is_refused_or_read_soundly() {
     let dir = shm();
     let good = region_bytes(dir.path());
     let path = dir.path().join("engine.2.2.met");
@@ -220,7 +218,7 @@ fn a_damaged_region_is_refused_or_read_soundly() {
 }
 
 #[test]
-fn a_damaged_ring_is_refused_or_read_soundly() {
+fn f07_a_damaged_ring_is_refused_or_read_soundly() {
     let dir = shm();
     let good = ring_bytes(dir.path());
     let path = dir.path().join("engine.2.2.ring");
@@ -234,7 +232,7 @@ fn a_damaged_ring_is_refused_or_read_soundly() {
 }
 
 #[test]
-fn a_file_of_any_length_is_refused_or_read_soundly() {
+fn f07_a_file_of_any_length_is_refused_or_read_soundly() {
     let dir = shm();
     let (region, ring) = (region_bytes(dir.path()), ring_bytes(dir.path()));
     let path = dir.path().join("engine.2.2.met");
@@ -244,41 +242,6 @@ fn a_file_of_any_length_is_refused_or_read_soundly() {
         fs::write(&path, &ring[..len.min(ring.len() - 1)]).unwrap();
         assert!(SignalReader::open(&path).is_err());
     }
-}
-
-/// Someone writes while the reader checks: what was checked is what is used, for it was copied.
-#[test]
-fn bytes_that_change_under_the_check_do_no_harm() {
-    let dir = shm();
-    let good = region_bytes(dir.path());
-    let path = dir.path().join("engine.2.2.met");
-    fs::write(&path, &good).unwrap();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let file = fs::File::options().write(true).open(&path).unwrap();
-            let mut rng = ChaCha8Rng::seed_from_u64(1);
-            while !done.load(Ordering::Acquire) {
-                // The header keeps its checksum, everything behind it moves.
-                let at = rng.random_range(PAGE + 16..EVENTS + PAGE - 8);
-                file.write_all_at(&rng.random::<u64>().to_le_bytes()[..rng.random_range(1..=8)], at as u64)
-                    .unwrap();
-                if rng.random_range(0..4) == 0 {
-                    file.write_all_at(&good[PAGE..EVENTS + PAGE], PAGE as u64).unwrap();
-                }
-            }
-        });
-        let (mut refused, mut sound) = (0, 0);
-        for _ in 0..3000 {
-            match read_all(&path) {
-                Ok(()) => sound += 1,
-                Err(ReadError::Format { .. }) => refused += 1,
-                Err(error) => panic!("{error:?}"),
-            }
-        }
-        done.store(true, Ordering::Release);
-        println!("{refused} refused, {sound} sound");
-    });
 }
 
 fn edited(good: &[u8], dir: &Path, edit: impl FnOnce(&mut Vec<u8>)) -> FormatError {
@@ -294,7 +257,7 @@ fn edited(good: &[u8], dir: &Path, edit: impl FnOnce(&mut Vec<u8>)) -> FormatErr
 }
 
 #[test]
-fn an_error_names_what_is_wrong() {
+fn f07_an_error_names_what_is_wrong() {
     let dir = shm();
     let good = region_bytes(dir.path());
     let error = |edit: &dyn Fn(&mut Vec<u8>)| edited(&good, dir.path(), edit);
@@ -382,7 +345,7 @@ fn an_error_names_what_is_wrong() {
 
 /// A reader never copies more than the file has, however often the file points at the same bytes.
 #[test]
-fn descriptors_that_share_a_histogram_are_refused() {
+fn f07_descriptors_that_share_a_histogram_are_refused() {
     let dir = shm();
     let good = region_bytes(dir.path());
     let histogram = (0..64).map(|i| DESC + i * 64).find(|&at| good[at] == 4).unwrap();
@@ -405,7 +368,7 @@ fn descriptors_that_share_a_histogram_are_refused() {
 }
 
 #[test]
-fn what_a_later_minor_version_adds_is_skipped_and_counted() {
+fn f07_what_a_later_minor_version_adds_is_skipped_and_counted() {
     let dir = shm();
     let mut bytes = region_bytes(dir.path());
     // A metric of kind 200, a seventh section of type 77, a feature that may be ignored, a later minor version.
@@ -425,4 +388,111 @@ fn what_a_later_minor_version_adds_is_skipped_and_counted() {
     let snapshot = reader.snapshot().unwrap();
     assert_eq!((snapshot.unknown_section_count, snapshot.unknown_series_count), (1, 1));
     assert!(snapshot.series.len() > 5);
+}
+
+/// Thousands of regions that someone damaged who knows the format, and what the fuzzer has found so far. In a process of its
+/// own, with little memory to waste: what asks for more ends it.
+#[test]
+fn f07_thousands_of_damaged_regions_are_refused_with_a_reason_or_read_in_bounded_time_and_memory() {
+    let dir = shm();
+    let output = engine::program("torture", dir.path())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("regions:"),
+        "{}\n{text}\n{errors}",
+        output.status
+    );
+    println!("{}", text.lines().find(|line| line.contains("regions:")).unwrap());
+}
+
+pub(crate) fn read_damaged_regions(dir: &Path) {
+    const SEEDS: u64 = 4000;
+    let good = region_bytes(dir);
+    let path = dir.join("engine.2.2.met");
+    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
+    let mut sound = 0;
+    let mut check = |bytes: &[u8], what: &dyn Fn() -> String| {
+        fs::write(&path, bytes).unwrap();
+        let start = Instant::now();
+        match read_all(&path) {
+            Ok(()) => sound += 1,
+            Err(ReadError::Format { source, .. }) => {
+                let name = format!("{source:?}");
+                let name = name.split([' ', '(', '{']).next().unwrap().to_owned();
+                assert!(!source.to_string().is_empty());
+                *reasons.entry(name).or_default() += 1;
+            }
+            Err(error) => panic!("{}: {error:?}", what()),
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{} took {:?}",
+            what(),
+            start.elapsed()
+        );
+    };
+    limit_memory(32 << 20);
+    for seed in 0..SEEDS {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut bytes = good.clone();
+        damage(&mut bytes, &mut |n| rng.random_range(0..n.max(1)));
+        check(&bytes, &|| format!("seed {seed}"));
+    }
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/region_reader");
+    let inputs = fs::read_dir(&corpus)
+        .into_iter()
+        .flatten()
+        .map(|file| file.unwrap().path());
+    let inputs: Vec<_> = inputs.take(4000).collect();
+    for input in &inputs {
+        let mut bytes = good.clone();
+        for wound in fs::read(input)
+            .unwrap()
+            .get(1..)
+            .unwrap_or_default()
+            .as_chunks::<12>()
+            .0
+        {
+            let at = u32::from_le_bytes([wound[0], wound[1], wound[2], 0]) as usize % (bytes.len() - 7);
+            let len = usize::from(wound[3] % 8) + 1;
+            bytes[at..at + len].copy_from_slice(&wound[4..4 + len]);
+        }
+        sign(&mut bytes);
+        check(&bytes, &|| input.display().to_string());
+    }
+    let refused: u32 = reasons.values().sum();
+    assert!(
+        refused > 500 && sound > 500,
+        "both ends are exercised: {refused} refused, {sound} sound"
+    );
+    let names = [
+        "Magic",
+        "Version",
+        "Checksum",
+        "Incompatible",
+        "Field",
+        "Section",
+        "Series",
+        "Entry",
+        "Count",
+    ];
+    let missing: Vec<_> = names.iter().filter(|name| !reasons.contains_key(**name)).collect();
+    assert!(missing.is_empty(), "no damage led to {missing:?}: {reasons:?}");
+    println!(
+        "\n{SEEDS} + {} regions: {sound} read, {refused} refused: {reasons:?}",
+        inputs.len()
+    );
+}
+
+/// From here on this process gets so much more memory of its own, and no more. Mappings of files do not count.
+fn limit_memory(bytes: u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
+    let kib: u64 = data.trim().trim_end_matches(" kB").parse().unwrap();
+    let most = kib * 1024 + bytes;
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_DATA, most, most).unwrap();
 }

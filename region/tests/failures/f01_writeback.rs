@@ -15,7 +15,7 @@ fn page_faults() -> i64 {
 }
 
 #[test]
-fn recording_takes_no_page_fault() {
+fn f01_recording_takes_no_page_fault() {
     let dir = TempDir::new_in("/dev/shm").unwrap();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("faults", 1)).unwrap();
     let thread = region.writer("hot-0").unwrap();

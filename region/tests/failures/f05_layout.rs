@@ -1,4 +1,4 @@
-//! The format as bytes: what versions 1.0 and 1.1 wrote is read for ever, and what is written today is version 1.1 (the
+//! F5: the layout drifts between two versions. The format as bytes: what versions 1.0 and 1.1 wrote is read for ever, and what is written today is version 1.1 (the
 //! ring: 1.0).
 //!
 //! The golden files list the sixteen-byte rows that are not zero, as `offset: hex`. Those of the version that is written
@@ -6,15 +6,11 @@
 //! files of its own. What the kinds of events are may change without a new version, for a file says it itself: that part
 //! is not compared.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
-
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{options, ring_options, sample, shm, sign};
+use crate::common::{options, ring_options, sample, shm, sign};
 use quantumflow_region::{
     Event, EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
     Shape, SignalReader, SignalWriter, SubjectId, Unit, Value,
@@ -167,7 +163,7 @@ fn without_kinds(bytes: &mut [u8]) {
 }
 
 #[test]
-fn what_is_written_today_is_version_1_1() {
+fn f05_what_is_written_today_is_version_1_1() {
     let dir = shm();
     check_written("region-1.1.txt", &write_region(dir.path()), without_kinds);
     check_written("ring-1.0.txt", &write_ring(dir.path()), |_| ());
@@ -183,7 +179,7 @@ fn restored(name: &str, dir: &Path, edit: impl FnOnce(&mut Vec<u8>)) -> PathBuf 
 }
 
 #[test]
-fn a_region_of_version_1_0_is_read() {
+fn f05_a_region_of_version_1_0_is_read() {
     let dir = shm();
     let path = restored("region-1.0.txt", dir.path(), |_| ());
     check_series(&path, (1, 0));
@@ -191,7 +187,7 @@ fn a_region_of_version_1_0_is_read() {
 }
 
 #[test]
-fn a_region_of_version_1_1_is_read() {
+fn f05_a_region_of_version_1_1_is_read() {
     let dir = shm();
     let path = restored("region-1.1.txt", dir.path(), |_| ());
     check_series(&path, (1, 1));
@@ -212,7 +208,7 @@ fn a_region_of_version_1_1_is_read() {
 /// What a reader of version 1.0 makes of a file of 1.1: it does not know the three sections of the events, and reads the
 /// rest. A reader of today is given section types that it does not know either, by the same rule.
 #[test]
-fn a_reader_that_does_not_know_the_events_skips_and_counts_them() {
+fn f05_a_reader_that_does_not_know_the_events_skips_and_counts_them() {
     let dir = shm();
     let path = restored("region-1.1.txt", dir.path(), |bytes| {
         let count = u32::from_le_bytes(bytes[208..212].try_into().unwrap()) as usize;
@@ -233,7 +229,7 @@ fn a_reader_that_does_not_know_the_events_skips_and_counts_them() {
 
 /// One of the three sections alone means nothing.
 #[test]
-fn a_region_with_half_a_flight_recorder_is_refused() {
+fn f05_a_region_with_half_a_flight_recorder_is_refused() {
     let dir = shm();
     for kind in 8..=10 {
         let path = restored("region-1.1.txt", dir.path(), |bytes| {
@@ -303,7 +299,7 @@ fn check_series(path: &Path, format: (u16, u16)) {
 }
 
 #[test]
-fn a_ring_of_version_1_0_is_read() {
+fn f05_a_ring_of_version_1_0_is_read() {
     let dir = shm();
     let path = dir.path().join("golden.1.1.ring");
     fs::write(&path, from_text(&fs::read_to_string(golden("ring-1.0.txt")).unwrap())).unwrap();
