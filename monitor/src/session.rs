@@ -47,8 +47,8 @@ pub enum Condition {
     Panicked,
     /// Gone without a word.
     Crashed,
-    /// Ended in order, with that exit code.
-    Closed(u64),
+    /// Ended in order, with that exit code where its last word was read.
+    Closed(Option<u64>),
     /// The file cannot be read any more, and why.
     Unreadable(String),
 }
@@ -87,7 +87,8 @@ impl Condition {
             Self::Crashed => {
                 "the lock on its file is free and it said no word: killed, aborted, or out of memory".into()
             }
-            Self::Closed(code) => format!("it ended in order with exit code {code}"),
+            Self::Closed(Some(code)) => format!("it ended in order with exit code {code}"),
+            Self::Closed(None) => "it ended in order".into(),
             Self::Unreadable(why) => why.clone(),
         }
     }
@@ -170,7 +171,10 @@ impl Session {
 
     fn judge(&self, liveness: Liveness, now: Now) -> Condition {
         match liveness {
-            Liveness::Closed => Condition::Closed(self.latest.snapshot.engine.exit_code),
+            Liveness::Closed => {
+                let code = self.latest.snapshot.engine.exit_code;
+                Condition::Closed(self.is_final.then_some(code))
+            }
             Liveness::Panicked => Condition::Panicked,
             Liveness::Crashed => Condition::Crashed,
             // Without a second look nothing can be said to stand still.

@@ -129,3 +129,29 @@ const SECTIONS: [(u32, &str); 10] = [
     (layout::section::EVENT_KINDS, "EVENT_KINDS"),
     (layout::section::SUBJECTS, "SUBJECTS"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Engine, shm};
+
+    #[test]
+    fn any_byte_of_a_header_may_be_wrong() {
+        let dir = shm();
+        let engine = Engine::start(dir.path());
+        let bytes = std::fs::read(engine.path()).unwrap();
+        for at in 0..1024 {
+            for wrong in [0, 1, 0x7F, 0xFF] {
+                let mut page = bytes[..PAGE].to_vec();
+                page[at] = wrong;
+                if let Some(page) = FirstPage::of(&page) {
+                    page.write(&mut Vec::new()).unwrap();
+                    assert!(page.json()["sections"].as_array().unwrap().len() <= limit::SECTIONS as usize);
+                }
+            }
+        }
+        for len in 0..PAGE {
+            assert_eq!(FirstPage::of(&bytes[..len]).is_some(), len >= size_of::<Header>());
+        }
+    }
+}

@@ -43,7 +43,7 @@ Examples:
   quantumflow region dump --metric gaps --label symbol=BTCUSDT
   quantumflow region diff --seconds 10    what moves in the newest in ten seconds
   quantumflow region diff a.met b.met     what is different between two files
-  quantumflow region watch --metric gaps  what moves, once a second";
+  quantumflow region watch --metric gaps  what there is of it, once a second";
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Action {
@@ -55,7 +55,7 @@ enum Action {
     Dump(DumpArgs),
     /// What changed between two files, or within some seconds in one
     Diff(DiffArgs),
-    /// The series that pass a filter, again and again
+    /// The series that pass a filter again and again, or without one what moves
     Watch(WatchArgs),
 }
 
@@ -102,7 +102,7 @@ struct WatchArgs {
     /// End after so many looks
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Also what does not change
+    /// Without a filter, too, what does not move
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The same view again and again: what the filter lets through and what moved since the last look.
+//! The same view again and again: what the filter lets through, with what it moved by since the last look.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,6 +16,8 @@ use crate::text::rfc3339;
 pub(super) fn run(dir: &Path, args: &WatchArgs, json: bool, out: &mut impl Write) -> Result<(), Error> {
     let mut reader = open(dir, args.file.as_ref())?;
     let (mut before, mut then) = (reader.snapshot()?, Now::read());
+    // Who names a series wants to see it also while it rests.
+    let all = args.all || !args.filter.is_open();
     let mut looks = 0;
     while args.count.is_none_or(|count| looks < count) {
         thread::sleep(Duration::from_secs_f64(args.interval));
@@ -29,12 +31,12 @@ pub(super) fn run(dir: &Path, args: &WatchArgs, json: bool, out: &mut impl Write
             notes: Vec::new(),
         };
         if json {
-            let mut object = comparison.json(&args.filter, args.all);
+            let mut object = comparison.json(&args.filter, all);
             (object["unix_ns"], object["time"]) = (json!(now.unix_ns), json!(rfc3339(now.unix_ns)));
             object["state"] = liveness.name().into();
             writeln!(out, "{object}")?;
         } else {
-            let changes = comparison.changes(&args.filter, args.all);
+            let changes = comparison.changes(&args.filter, all);
             write(&changes, liveness.name(), now, out)?;
         }
         out.flush()?;

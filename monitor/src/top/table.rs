@@ -90,7 +90,8 @@ impl Table {
     pub(super) fn fit(columns: &[Column], width: u16) -> Self {
         let mut kept: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
         let needed = |kept: &[(usize, Column)]| kept.iter().map(|(_, column)| column.width + 1).sum::<u16>();
-        while needed(&kept) > width + 1 && kept.len() > 1 {
+        let room = width.saturating_add(1);
+        while needed(&kept) > room && kept.len() > 1 {
             let least = (0..kept.len()).rev().max_by_key(|i| (kept[*i].1.rank, *i)).unwrap_or(0);
             if kept[least].1.rank == 0 {
                 break;
@@ -99,7 +100,7 @@ impl Table {
         }
         let needed = needed(&kept);
         if let Some((_, column)) = kept.iter_mut().find(|(_, column)| column.align == Align::Rest) {
-            column.width = (column.width + width + 1).saturating_sub(needed).max(REST_LEAST);
+            column.width = column.width.saturating_add(room).saturating_sub(needed).max(REST_LEAST);
         }
         Self { columns: kept }
     }

@@ -89,7 +89,17 @@ impl Screen {
     }
 }
 
-const SIZES: [(u16, u16); 8] = [(80, 24), (120, 40), (20, 5), (200, 3), (7, 30), (1, 1), (2, 2), (80, 1)];
+const SIZES: [(u16, u16); 9] = [
+    (u16::MAX, 2),
+    (80, 24),
+    (120, 40),
+    (20, 5),
+    (200, 3),
+    (7, 30),
+    (1, 1),
+    (2, 2),
+    (80, 1),
+];
 
 /// Without the line ends that a narrow screen puts between words.
 fn flat(text: &str) -> String {
@@ -365,7 +375,7 @@ fn the_next_engine_is_followed_unless_one_was_chosen() {
     assert!(text.contains("* live ") && text.contains("  closed "), "{text}");
     screen.keys("↓\n").look().look();
     assert!(
-        matches!(screen.app.session.condition(), Condition::Closed(0)),
+        matches!(screen.app.session.condition(), Condition::Closed(Some(0))),
         "chosen by hand: it is not left"
     );
 }
