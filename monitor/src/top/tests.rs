@@ -346,6 +346,23 @@ fn what_stands_still_is_called_stalled_and_a_hanging_thread_by_name() {
 }
 
 #[test]
+fn a_file_that_was_cut_is_unreadable_with_a_reason() {
+    let (_dir, engine, mut screen) = after_four_seconds((80, 24));
+    let file = std::fs::OpenOptions::new().write(true).open(engine.path()).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(64).unwrap();
+    let text = screen.look().text();
+    // Zeros where the engine was, because this process still writes to these pages when it is dropped.
+    file.set_len(len).unwrap();
+    assert!(text.starts_with(" UNREADABLE "), "{text}");
+    assert!(
+        flat(&text).contains("was cut from 1048576 to 64 bytes while it was mapped"),
+        "{text}"
+    );
+    assert!(!text.contains(" 1000 "), "no rates: {text}");
+}
+
+#[test]
 fn a_pause_freezes_numbers_but_not_the_engines_state() {
     let (_dir, mut engine, mut screen) = after_four_seconds((80, 24));
     screen.keys("p");
