@@ -51,12 +51,9 @@ enum Command {
     Features(features::Args),
     /// Read a metrics region, of a running engine or a dead one
     Region(region::Args),
-    /// Watch a running engine: rates, stage latencies, predictions, books
+    /// Watch a running engine: rates, stage latencies, predictions, books, threads, events
     Top(top::Args),
 }
-
-/// Where regions live unless the configuration or the command line says otherwise.
-const REGION_DIR: &str = "/dev/shm/quantumflow";
 
 /// Why a command failed, and so with which code it exits.
 #[derive(Debug)]
@@ -80,6 +77,17 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::running(error)
+    }
+}
+
+impl From<quantumflow_monitor::Error> for Failure {
+    fn from(error: quantumflow_monitor::Error) -> Self {
+        match error {
+            // By itself, so that a closed pipe is known for one.
+            quantumflow_monitor::Error::Output(error) => Self::running(error),
+            error if error.is_input() => Self::input(error),
+            error => Self::running(error),
+        }
     }
 }
 
