@@ -14,17 +14,21 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+mod compare;
 pub mod convert;
 mod distribution;
 mod files;
 mod follow;
 pub mod log;
+mod merge;
+mod picture;
 mod recorder;
 mod rotate;
 mod select;
 mod tag;
 mod time;
 
+pub use compare::{Change, Verdict, compare};
 pub use distribution::{Percentiles, write_hgrm};
 pub use follow::{Follower, Tick};
 pub use recorder::{Observed, RecordError, Recorder, RecorderOptions, RecorderTotals};

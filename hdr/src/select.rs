@@ -45,7 +45,7 @@ pub struct TooMuch {
 }
 
 /// Memory of all merged histograms. A day of an engine needs less than one.
-const MEMORY_BYTES_MAX: u64 = 1 << 30;
+const MEMORY_BYTES_MAX: u64 = 256 << 20;
 /// Memory of a tag beside its histogram, roughly: its name, its places in the tables.
 const TAG_BYTES: u64 = 512;
 

@@ -2,8 +2,12 @@
 //!
 //! Results go to the writer that is passed in, remarks (a file that is still being written) to the other.
 
+mod compare;
+mod heatmap;
 mod hgrm;
 mod input;
+mod merge;
+mod plot;
 mod record;
 mod summary;
 
@@ -35,6 +39,14 @@ enum Command {
     Summary(summary::Args),
     /// The percentile distribution (.hgrm) that HdrHistogram's plotters read
     Hgrm(hgrm::Args),
+    /// Several logs, or several intervals, as one log
+    Merge(merge::Args),
+    /// Which stage got slower from one run to another, the worst first
+    Compare(compare::Args),
+    /// Percentile curves, as SVG or PNG
+    Plot(plot::Args),
+    /// Latency over time, as SVG or PNG
+    Heatmap(heatmap::Args),
 }
 
 /// Why a command failed.
@@ -97,6 +109,10 @@ pub fn run(args: &Args, out: &mut dyn Write, notes: &mut dyn Write) -> Result<()
         Command::Record(args) => record::run(args, out, notes),
         Command::Summary(args) => summary::run(args, out, notes),
         Command::Hgrm(args) => hgrm::run(args, out, notes),
+        Command::Merge(args) => merge::run(args, out, notes),
+        Command::Compare(args) => compare::run(args, out, notes),
+        Command::Plot(args) => plot::run(args, out, notes),
+        Command::Heatmap(args) => heatmap::run(args, out, notes),
     }?;
     Ok(out.flush()?)
 }
