@@ -16,7 +16,11 @@ struct Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = cli::run(&Command::parse().args, &mut io::stdout().lock(), &mut io::stderr().lock());
+    let outcome = cli::run(
+        &Command::parse().args,
+        &mut io::stdout().lock(),
+        &mut io::stderr().lock(),
+    );
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,

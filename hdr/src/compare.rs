@@ -10,6 +10,8 @@
 
 use hdrhistogram::Histogram;
 
+use crate::distribution::value_at;
+
 /// How sure a change is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -54,8 +56,7 @@ const Z: f64 = 2.576;
 
 /// What became of a percentile from run `a` to run `b`. Both must have a record and the same unit.
 pub fn compare(a: &Histogram<u64>, b: &Histogram<u64>, percentile: f64) -> Change {
-    let at = |histogram: &Histogram<u64>| histogram.value_at_percentile(percentile);
-    let (value_a, value_b) = (at(a), at(b));
+    let (value_a, value_b) = (value_at(a, percentile), value_at(b, percentile));
     let percent = if value_a == value_b {
         0.0
     } else {

@@ -41,16 +41,17 @@ impl<'a, DB: DrawingBackend> Frame<'a, DB> {
             top: MARGIN.1,
             bottom: height as i32 - MARGIN.2,
         };
+        // Even sizes only: with an odd one the library rounds the letters of a line to different heights.
         frame.text(title, (frame.left, 22), 22, HPos::Left)?;
         for (value, label) in &frame.x.ticks {
             let x = frame.x_of(*value);
             frame.line([(x, frame.top), (x, frame.bottom + 5)], &GRID, 1)?;
-            frame.text(label, (x, frame.bottom + 10), 15, HPos::Center)?;
+            frame.text(label, (x, frame.bottom + 10), 14, HPos::Center)?;
         }
         for (value, label) in &frame.y.ticks {
             let y = frame.y_of(*value);
             frame.line([(frame.left - 5, y), (frame.right, y)], &GRID, 1)?;
-            let style = (FONT, 15)
+            let style = (FONT, 14)
                 .into_text_style(area)
                 .color(&INK)
                 .pos(Pos::new(HPos::Right, VPos::Center));

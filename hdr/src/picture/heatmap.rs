@@ -8,6 +8,7 @@ use plotters::style::text_anchor::HPos;
 use super::axis::{Axis, count_label};
 use super::frame::Frame;
 use super::{Area, Drawn, INK, Picture};
+use crate::distribution::value_at;
 use crate::time::{SECOND_NS, rfc3339};
 
 /// Counts by time and latency.
@@ -123,6 +124,8 @@ impl Picture for Heatmap {
             }
         }
         let middle = |column: usize| (x_of(column) + x_of(column + 1)) / 2;
+        // Thinner where the columns are: a zigzag of thick lines hides what is behind it.
+        let width = if cells.len() > 150 { 1 } else { 2 };
         for (color, of) in [(MAX_COLOR, 100.0), (P99_COLOR, 99.0)] {
             // A gap in the log is a gap in the line.
             let held = self.columns.iter().enumerate().collect::<Vec<_>>();
@@ -131,10 +134,10 @@ impl Picture for Heatmap {
                 .filter(|stretch| !stretch.is_empty())
             {
                 let point = |(index, column): &(usize, &Histogram<u64>)| {
-                    let value = column.value_at_percentile(of) as f64 * self.to_value_ns;
+                    let value = value_at(column, of) as f64 * self.to_value_ns;
                     (middle(*index), frame.y_of(value))
                 };
-                frame.path(stretch.iter().map(point).collect(), &color, 2)?;
+                frame.path(stretch.iter().map(point).collect(), &color, width)?;
             }
         }
         self.legend(&frame, most)?;
@@ -149,9 +152,9 @@ impl Heatmap {
         for (index, (color, label)) in [(MAX_COLOR, "max"), (P99_COLOR, "p99")].iter().enumerate() {
             let y = y + 24 * index as i32;
             frame.line([(x, y + 8), (x + 26, y + 8)], color, 2)?;
-            frame.text(label, (x + 34, y), 15, HPos::Left)?;
+            frame.text(label, (x + 34, y), 14, HPos::Left)?;
         }
-        frame.text("values per cell", (x, y + 64), 15, HPos::Left)?;
+        frame.text("values per cell", (x, y + 64), 14, HPos::Left)?;
         const BAR_PX: i32 = 200;
         let top = y + 92;
         for step in 0..BAR_PX {

@@ -8,6 +8,7 @@ use plotters::style::text_anchor::HPos;
 use super::axis::{Axis, count_label};
 use super::frame::{Frame, text_width};
 use super::{Area, Drawn, Picture};
+use crate::distribution::{Step, percentile_steps};
 
 /// A curve's name and its points.
 #[derive(Clone, Debug)]
@@ -58,12 +59,12 @@ impl PercentilePlot {
             return;
         }
         let count = histogram.len();
-        let mut points = Vec::new();
-        for step in histogram.iter_quantiles(10) {
+        let point = |step: Step| {
             // The last step is 100 %, which is infinitely far: the largest value stands where it is one in `count`.
-            let inverse = (1.0 / (1.0 - step.quantile_iterated_to())).min(count as f64).max(1.0);
-            points.push((inverse, step.value_iterated_to() as f64 * to_ns));
-        }
+            let inverse = (100.0 / (100.0 - step.percentile)).min(count as f64).max(1.0);
+            (inverse, step.value as f64 * to_ns)
+        };
+        let points = percentile_steps(histogram, 10).into_iter().map(point).collect();
         self.curves.push(Curve { label, count, points });
     }
 
@@ -93,7 +94,7 @@ impl Picture for PercentilePlot {
             .collect();
         let legend_px = labels
             .iter()
-            .map(|label| text_width(area, label, 15))
+            .map(|label| text_width(area, label, 14))
             .max()
             .unwrap_or(0)
             + 64;
@@ -118,7 +119,7 @@ impl Picture for PercentilePlot {
                     false => frame.path(path, &color, 2)?,
                 }
             }
-            frame.text(label, (legend_x + 50, y), 15, HPos::Left)?;
+            frame.text(label, (legend_x + 50, y), 14, HPos::Left)?;
         }
         frame.close()
     }
