@@ -116,7 +116,7 @@ pub(crate) fn percentile_steps(histogram: &Histogram<u64>, ticks: u32) -> Vec<St
 }
 
 /// Writes the percentile distribution in the layout of HdrHistogram's `outputPercentileDistribution`, values divided by
-/// `divisor`: what the `.hgrm` plotters read.
+/// `divisor`: what the `.hgrm` plotters read. Three decimals, so that microseconds keep their nanoseconds.
 pub fn write_hgrm(
     histogram: &Histogram<u64>,
     ticks_per_half: u32,
@@ -128,10 +128,9 @@ pub fn write_hgrm(
         "{:>12} {:>14} {:>10} {:>14}\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
     )?;
-    let digits = usize::from(histogram.sigfig());
     for step in percentile_steps(histogram, ticks_per_half) {
         let (value, quantile, passed) = (step.value as f64 / divisor, step.percentile / 100.0, step.passed);
-        write!(out, "{value:>12.digits$} {quantile:>2.12} {passed:>10}")?;
+        write!(out, "{value:>12.3} {quantile:>2.12} {passed:>10}")?;
         if step.percentile < 100.0 {
             write!(out, " {:>14.2}", 1.0 / (1.0 - quantile))?;
         }
@@ -144,13 +143,13 @@ pub fn write_hgrm(
     let sub_buckets = (2 * 10u64.pow(histogram.sigfig().into())).next_power_of_two();
     writeln!(
         out,
-        "#[Mean    = {:>12.digits$}, StdDeviation   = {:>12.digits$}]",
+        "#[Mean    = {:>12.3}, StdDeviation   = {:>12.3}]",
         mean / divisor,
         deviation / divisor
     )?;
     writeln!(
         out,
-        "#[Max     = {:>12.digits$}, Total count    = {:>12}]",
+        "#[Max     = {:>12.3}, Total count    = {:>12}]",
         max / divisor,
         histogram.len()
     )?;

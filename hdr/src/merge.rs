@@ -45,12 +45,11 @@ struct Owned {
 }
 
 impl<R: BufRead> Source<'_, R> {
-    /// Reads the next line that is selected. All lines without a tag are taken where no tag was asked for: the new log
-    /// is for the same tools as the old ones.
+    /// Reads the next line that is selected.
     fn advance(&mut self, selection: &Selection) -> Result<(), ReadError> {
         self.next = None;
         while let Some(line) = self.reader.next_line()? {
-            if selection.takes(&line, None) {
+            if selection.takes(&line) {
                 let (tag, interval) = (line.tag.unwrap_or("").to_owned(), (line.start_ns, line.end_ns()));
                 let histogram = line.histogram();
                 let histogram = histogram.map_err(|error| self.reader.error(error))?;

@@ -18,15 +18,16 @@ pub struct Selection {
     pub from_ns: Option<u64>,
     /// Intervals that end here or earlier.
     pub to_ns: Option<u64>,
+    /// Where no tag was asked for: also lines that only repeat a tag's, which would count twice in a sum.
+    pub with_repeats: bool,
 }
 
 impl Selection {
-    /// Whether this line is meant. Lines without a tag that only repeat a tag's (`untagged` names it) are not, unless
-    /// they were asked for.
-    pub fn takes(&self, line: &Line<'_>, untagged: Option<&str>) -> bool {
+    /// Whether this line is meant.
+    pub fn takes(&self, line: &Line<'_>) -> bool {
         let tag = line.tag.unwrap_or("");
         let of_tag = if self.tags.is_empty() {
-            line.tag.is_some() || untagged.is_none()
+            !line.is_repeat || self.with_repeats
         } else {
             self.tags.iter().any(|wanted| wanted == tag)
         };
@@ -72,10 +73,8 @@ impl Tags {
         reader: &mut LogReader<R>,
         selection: &Selection,
     ) -> Result<(), GatherError> {
-        loop {
-            let untagged = reader.header().untagged.clone();
-            let Some(line) = reader.next_line()? else { return Ok(()) };
-            if !selection.takes(&line, untagged.as_deref()) {
+        while let Some(line) = reader.next_line()? {
+            if !selection.takes(&line) {
                 continue;
             }
             let tag = line.tag.unwrap_or("").to_owned();
@@ -85,6 +84,7 @@ impl Tags {
                 return Err(too_much(reader).into());
             }
         }
+        Ok(())
     }
 
     /// Adds a histogram to a tag's; false where that would take too much memory or count beyond what is exact.

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, notes: &mut dyn Write) -> Re
     for path in &paths {
         let mut reader = LogReader::open(path).map_err(Error::input)?;
         while let Some(line) = reader.next_line().map_err(Error::input)? {
-            if !selection.takes(&line, None) {
+            if !selection.takes(&line) {
                 continue;
             }
             let interval = (line.start_ns, line.end_ns());
@@ -85,10 +85,8 @@ fn read_survey(path: &std::path::Path, selection: &Selection, survey: &mut Surve
     /// Enough to say which there are.
     const TAGS_MAX: usize = 100;
     let mut reader = LogReader::open(path)?;
-    loop {
-        let untagged = reader.header().untagged.clone();
-        let Some(line) = reader.next_line()? else { return Ok(()) };
-        if !selection.takes(&line, untagged.as_deref()) {
+    while let Some(line) = reader.next_line()? {
+        if !selection.takes(&line) {
             continue;
         }
         let tag = line.tag.unwrap_or("");
@@ -99,6 +97,7 @@ fn read_survey(path: &std::path::Path, selection: &Selection, survey: &mut Surve
         survey.to_ns = survey.to_ns.max(line.end_ns());
         survey.interval_ns = survey.interval_ns.max(line.length_ns);
     }
+    Ok(())
 }
 
 fn choose(survey: &Survey, selection: &Selection, paths: &[PathBuf]) -> Result<String, Error> {

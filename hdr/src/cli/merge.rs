@@ -43,7 +43,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write, notes: &mut dyn Write) -> Re
         None if args.whole => Join::Whole,
         None => Join::Lines,
     };
-    let (paths, selection) = args.input.filter.open(&args.input.logs)?;
+    let (paths, mut selection) = args.input.filter.open(&args.input.logs)?;
+    // The new log is for the same tools as the old ones.
+    selection.with_repeats = true;
     if paths.len() > LOGS_MAX {
         let count = paths.len();
         return Err(Error::input(format!(

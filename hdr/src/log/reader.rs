@@ -88,6 +88,8 @@ pub struct Line<'a> {
     pub start_ns: u64,
     /// Length in nanoseconds.
     pub length_ns: u64,
+    /// It has no tag, and the log says that such lines repeat those of a tag.
+    pub is_repeat: bool,
     encoded: &'a str,
 }
 
@@ -277,6 +279,7 @@ fn fields<'a>(text: &'a str, header: &Header) -> Result<Line<'a>, What> {
         tag,
         start_ns: start_ns.saturating_add(base_of(header, start_ns)),
         length_ns: seconds("length", length)?,
+        is_repeat: tag.is_none() && header.untagged.is_some(),
         encoded,
     })
 }
