@@ -1,5 +1,7 @@
 //! The command line, from a running engine to a verdict.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::fs;

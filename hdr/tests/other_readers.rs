@@ -4,6 +4,8 @@
 //! `HDR_PYTHON` names a Python with the package `hdrhistogram`, `HDR_NODE_PATH` a `node_modules` with
 //! `hdr-histogram-js`, `HDR_JAVA_CLASSPATH` the jar of HdrHistogram. `HDR_READERS_REQUIRED=1` makes a missing one fail.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::env;

@@ -1,5 +1,7 @@
 //! Pictures show what they should, on a machine without fonts too.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::fs;

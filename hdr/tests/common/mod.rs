@@ -1,4 +1,5 @@
 //! A run of an engine as the recorder sees it, and the command line run in this process.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use std::path::{Path, PathBuf};

@@ -19,8 +19,11 @@ fn reader(text: &[u8]) -> LogReader<Cursor<Vec<u8>>> {
     LogReader::new(Cursor::new(text.to_vec()), "test.hlog")
 }
 
-/// Tag, start and count of every line, until the end or the first error.
-fn lines(text: &[u8]) -> Result<(Vec<(Option<String>, u64, u64)>, bool), String> {
+/// Tag, start and count.
+type Read = (Option<String>, u64, u64);
+
+/// Every line, and whether the last was cut; or the first error.
+fn lines(text: &[u8]) -> Result<(Vec<Read>, bool), String> {
     let mut reader = reader(text);
     let mut all = Vec::new();
     loop {
