@@ -5,6 +5,7 @@
 
 mod check;
 mod features;
+mod hdr;
 mod record;
 mod region;
 mod replay;
@@ -33,7 +34,7 @@ Example: a simulated venue, the engine on it, and a look at its latencies
   quantumflow check engine.toml && quantumflow run engine.toml &
   quantumflow top --once
 
-Exit codes: 0 done, 1 failed while running, 2 wrong command line, 3 wrong configuration or input file.";
+Exit codes: 0 done, 1 failed while running, 2 wrong command line, 3 wrong configuration or input file, 4 the answer is no.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -51,6 +52,8 @@ enum Command {
     Features(features::Args),
     /// Read a metrics region, of a running engine or a dead one
     Region(region::Args),
+    /// Latency logs in the HdrHistogram format: record, read, compare, plot
+    Hdr(hdr::Args),
     /// Watch a running engine: rates, stage latencies, predictions, books, threads, events
     Top(top::Args),
 }
@@ -62,6 +65,8 @@ pub(crate) enum Failure {
     Running(Box<dyn Error>),
     /// The configuration or an input file is wrong.
     Input(Box<dyn Error>),
+    /// It did its work, and the answer is no.
+    Refused(Box<dyn Error>),
 }
 
 impl Failure {
@@ -91,6 +96,17 @@ impl From<quantumflow_monitor::Error> for Failure {
     }
 }
 
+impl From<quantumflow_hdr::cli::Error> for Failure {
+    fn from(error: quantumflow_hdr::cli::Error) -> Self {
+        use quantumflow_hdr::cli::Error;
+        match error {
+            Error::Input(error) => Self::Input(error),
+            Error::Running(error) => Self::Running(error),
+            error @ Error::Slower { .. } => Self::Refused(Box::new(error)),
+        }
+    }
+}
+
 type Outcome = Result<(), Failure>;
 
 fn parse_venue(name: &str) -> Result<VenueId, String> {
@@ -108,6 +124,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Region(args) => region::run(&args),
+        Command::Hdr(args) => hdr::run(&args),
         Command::Top(args) => top::run(&args),
     };
     match outcome {
@@ -115,6 +132,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(Failure::Running(error)) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(Failure::Running(error)) => report(error.as_ref(), 1),
         Err(Failure::Input(error)) => report(error.as_ref(), 3),
+        Err(Failure::Refused(error)) => report(error.as_ref(), 4),
     }
 }
 
