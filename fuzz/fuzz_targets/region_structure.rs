@@ -47,7 +47,7 @@ fn read() -> Result<(), ReadError> {
 
 /// Every kind of damage alone, with some choices of each.
 fn seeds() -> Vec<Vec<u8>> {
-    let kinds = (0..10_u8).flat_map(|kind| (0..16_u8).map(move |choice| (kind, choice)));
+    let kinds = (0..11_u8).flat_map(|kind| (0..16_u8).map(move |choice| (kind, choice)));
     kinds
         .map(|(kind, choice)| vec![0, kind, choice, choice, choice.wrapping_mul(17), 1, choice, 1])
         .collect()

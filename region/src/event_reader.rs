@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::event_ring::{Copy, Ring};
+use crate::event_ring::{Ring, RingCopy};
 use crate::layout::{EventFieldEntry, EventKindEntry, SubjectEntry, event_slot, limit, live, writer_block};
 use crate::memory::Block;
 use crate::metric::{Unit, is_label_name};
@@ -148,7 +148,7 @@ impl RegionReader {
             stride: sections.slots.stride / 8,
             capacity: sections.per_writer as u64,
         };
-        let Copy {
+        let RingCopy {
             recorded,
             is_recording,
             events,

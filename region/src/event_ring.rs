@@ -19,7 +19,7 @@ pub(crate) struct Ring<'a, W: Words> {
 }
 
 /// What a ring held.
-pub(crate) struct Copy<const N: usize> {
+pub(crate) struct RingCopy<const N: usize> {
     /// Events that were recorded since the start.
     pub(crate) recorded: u64,
     /// The thread was inside a record.
@@ -44,10 +44,10 @@ impl<W: Words> Ring<'_, W> {
     }
 
     /// Copies what is left, in one pass that never waits.
-    pub(crate) fn read<const N: usize>(&self) -> Copy<N> {
+    pub(crate) fn read<const N: usize>(&self) -> RingCopy<N> {
         let recorded = self.cursor.load(self.cursor_at);
         fence_acquire();
-        let mut copy = Copy {
+        let mut copy = RingCopy {
             recorded,
             is_recording: self.slots.load(self.slot(recorded)) == recorded.wrapping_mul(2).wrapping_add(1),
             events: Vec::new(),
@@ -71,7 +71,7 @@ mod loom_model {
     /// Records `count` events into a ring of `capacity` while another thread reads it.
     ///
     /// The writer is the first thread on purpose, as in the model of the histogram.
-    fn explore(capacity: u64, count: u64, check: fn(u64, &Copy<2>)) {
+    fn explore(capacity: u64, count: u64, check: fn(u64, &RingCopy<2>)) {
         loom::model(move || {
             let (cursor, slots) = (Cells::new(1), Cells::new(capacity as usize * 2));
             let (reader_cursor, reader_slots) = (cursor.clone(), slots.clone());

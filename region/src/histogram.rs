@@ -105,7 +105,8 @@ pub(crate) fn read(words: &impl Words, shape: Shape) -> HistogramSnapshot {
         max,
         clipped,
         count_min: end,
-        count_max: begin,
+        // No writer leaves a begin behind its end; bounds in order keep what is worked out from a damaged file sound.
+        count_max: begin.max(end),
     }
 }
 

@@ -100,7 +100,6 @@ impl Looks {
         assert_eq!(copy.count(), count);
         assert!((end..=begin).contains(&count), "{count} is not in [{end}, {begin}]");
         assert_eq!(copy.uncertainty(), begin - end);
-        // The sum is of as many records, give or take those in doubt, each below 2^20.
         if let Some(last) = &self.last {
             let shrunk = copy
                 .counts()

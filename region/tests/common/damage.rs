@@ -1,11 +1,11 @@
 //! Damage to a good region by someone who knows the format: fields of the header, sections, descriptors, texts, live words,
-//! events. Shared with the fuzz target `region_structure`, which makes the choices from its input.
+//! events, histograms. Shared with the fuzz target `region_structure`, which makes the choices from its input.
 
 /// Hurts a region as `pick` chooses (`pick(n)` is less than `n`), and mostly signs the header anew.
 pub fn damage(bytes: &mut Vec<u8>, pick: &mut dyn FnMut(u64) -> u64) {
     let map = Map::of(bytes);
     for _ in 0..=pick(4) {
-        match pick(10) {
+        match pick(11) {
             0 => field(bytes, 0, &HEADER, pick),
             1 => sections(bytes, pick),
             2 => field(bytes, map.live, &LIVE, pick),
@@ -15,6 +15,7 @@ pub fn damage(bytes: &mut Vec<u8>, pick: &mut dyn FnMut(u64) -> u64) {
             6 => text(bytes, map.strings, pick),
             7 => meanings(bytes, &map, pick),
             8 => events(bytes, &map, pick),
+            9 => field(bytes, map.hist, &HISTOGRAM, pick),
             _ => anywhere(bytes, pick),
         }
     }
@@ -79,6 +80,8 @@ const EVENT_KIND: [(usize, usize); 10] = [
     (28, 1),
     (29, 1),
 ];
+/// Begin, end, sum, maximum, clipped, and the first buckets.
+const HISTOGRAM: [(usize, usize); 7] = [(0, 8), (8, 8), (16, 8), (24, 8), (32, 8), (64, 8), (72, 8)];
 const SECTION: [(usize, usize); 5] = [(0, 4), (8, 8), (16, 8), (24, 4), (28, 4)];
 
 /// Where the sections of an unhurt region lie.
@@ -88,6 +91,7 @@ struct Map {
     strings: usize,
     labels: usize,
     writer: usize,
+    hist: usize,
     kinds: usize,
     subjects: usize,
     events: usize,
@@ -106,6 +110,7 @@ impl Map {
             labels: at(3),
             live: at(4),
             writer: at(5),
+            hist: at(6),
             events: at(8),
             kinds: at(9),
             subjects: at(10),

@@ -91,6 +91,8 @@ pub(crate) fn read_all(path: &Path) -> Result<(), ReadError> {
             series.meta.label("exchange"),
         );
         if let Some(histogram) = series.value.histogram() {
+            let (least, most) = histogram.count_bounds();
+            assert!(least <= most);
             let _ = (
                 histogram.value_at_percentile(99.9),
                 histogram.mean(),

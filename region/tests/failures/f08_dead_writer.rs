@@ -197,7 +197,6 @@ fn f08_a_dead_file_tells_what_happened_and_who_died_in_the_middle_of_a_record() 
     assert!(in_histogram > 0 && in_event > 0, "none died in the middle of a record");
 }
 
-/// A subject of `SubjectId::NONE` and a region that is closed in order leave nothing unfinished.
 #[test]
 fn f08_an_end_in_order_leaves_nothing_unfinished() {
     let dir = shm();
