@@ -8,7 +8,7 @@
 //!   would spoil a scrape, and [`ladder`] and [`native`], which pick the buckets of a histogram that are shown;
 //!   [`select`] knows which of them a scrape asks for;
 //! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets;
-//! - [`cli`] and [`run`] are the command.
+//! - [`cli`] and [`run`] are the command; [`fault`] has its last words when a region is cut under it.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod engine;
 pub mod exposition;
 pub mod family;
+pub mod fault;
 pub mod http;
 pub mod ladder;
 pub mod native;

@@ -6,10 +6,14 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use quantumflow_exporter::{cli::Options, run::run};
+use quantumflow_exporter::{cli::Options, fault, run::run};
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Options::parse()) else {
+    let options = Options::parse();
+    if let Err(error) = fault::explain_bus_errors() {
+        eprintln!("quantumflow-exporter: failed to prepare for damaged files, going on without: {error}");
+    }
+    let Err(error) = run(&options) else {
         return ExitCode::SUCCESS;
     };
     let mut text = format!("quantumflow-exporter: {error}");
