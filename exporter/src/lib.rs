@@ -8,7 +8,7 @@
 //!   would spoil a scrape, and [`ladder`] and [`native`], which pick the buckets of a histogram that are shown;
 //!   [`select`] knows which of them a scrape asks for;
 //! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets;
-//! - [`cli`] and [`run`] are the command; [`fault`] has its last words when a region is cut under it.
+//! - [`cli`] and [`run`] are the command; [`fault`] is its end when a region is cut under it.
 
 #![forbid(unsafe_code)]
 

@@ -10,7 +10,7 @@ use quantumflow_exporter::{cli::Options, fault, run::run};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    if let Err(error) = fault::explain_bus_errors() {
+    if let Err(error) = fault::exit_on_bus_errors() {
         eprintln!("quantumflow-exporter: failed to prepare for damaged files, going on without: {error}");
     }
     let Err(error) = run(&options) else {
