@@ -1,4 +1,4 @@
-//! Latency over time: how many values of which size in which minute, with the largest and the 99th percentile as lines.
+//! Latency over time: how many values of which size in which minute, with the largest and the 99th percentile marked.
 
 use hdrhistogram::{CreationError, Histogram};
 use plotters::backend::DrawingBackend;
@@ -123,21 +123,12 @@ impl Picture for Heatmap {
                 frame.fill(corners, &shade(*count as f64, most as f64))?;
             }
         }
-        let middle = |column: usize| (x_of(column) + x_of(column + 1)) / 2;
-        // Thinner where the columns are: a zigzag of thick lines hides what is behind it.
-        let width = if cells.len() > 150 { 1 } else { 2 };
-        for (color, of) in [(MAX_COLOR, 100.0), (P99_COLOR, 99.0)] {
-            // A gap in the log is a gap in the line.
-            let held = self.columns.iter().enumerate().collect::<Vec<_>>();
-            for stretch in held
-                .split(|(_, column)| column.is_empty())
-                .filter(|stretch| !stretch.is_empty())
-            {
-                let point = |(index, column): &(usize, &Histogram<u64>)| {
-                    let value = value_at(column, of) as f64 * self.to_value_ns;
-                    (middle(*index), frame.y_of(value))
-                };
-                frame.path(stretch.iter().map(point).collect(), &color, width)?;
+        // A dash for each column: a line from one to the next would hide what lies between them.
+        for (index, column) in self.columns.iter().enumerate().filter(|(_, column)| !column.is_empty()) {
+            let (left, right) = (x_of(index), x_of(index + 1));
+            for (color, of) in [(MAX_COLOR, 100.0), (P99_COLOR, 99.0)] {
+                let y = frame.y_of(value_at(column, of) as f64 * self.to_value_ns);
+                frame.fill([(left, y - 1), (right.max(left + 1), y + 1)], &color)?;
             }
         }
         self.legend(&frame, most)?;

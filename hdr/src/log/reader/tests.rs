@@ -20,10 +20,10 @@ fn reader(text: &[u8]) -> LogReader<Cursor<Vec<u8>>> {
 }
 
 /// Tag, start and count.
-type Read = (Option<String>, u64, u64);
+type Seen = (Option<String>, u64, u64);
 
 /// Every line, and whether the last was cut; or the first error.
-fn lines(text: &[u8]) -> Result<(Vec<Read>, bool), String> {
+fn lines(text: &[u8]) -> Result<(Vec<Seen>, bool), String> {
     let mut reader = reader(text);
     let mut all = Vec::new();
     loop {
