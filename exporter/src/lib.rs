@@ -20,14 +20,16 @@ pub mod cli;
 pub mod engine;
 pub mod exposition;
 pub mod family;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod http;
 pub mod index;
 pub mod json;
 pub mod ladder;
 pub mod monitoring;
-pub mod page;
 pub mod native;
+pub mod page;
 pub mod process;
 pub mod run;
 pub mod sandbox;
