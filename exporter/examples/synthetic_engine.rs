@@ -5,6 +5,7 @@
 //! cargo run -p quantumflow-exporter --example synthetic_engine -- --region-dir /dev/shm/quantumflow
 //! ```
 
+use std::error::Error;
 use std::f64::consts::TAU;
 use std::path::PathBuf;
 use std::thread;
@@ -18,7 +19,7 @@ use quantumflow_region::{
 
 /// Writes a metrics region with made-up numbers that move.
 #[derive(Parser)]
-struct Options {
+pub struct Options {
     /// Directory of the region; made where it does not exist.
     #[arg(long, value_name = "DIR")]
     region_dir: PathBuf,
@@ -56,13 +57,20 @@ struct Options {
     seed: u64,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options::parse();
+fn main() -> Result<(), Box<dyn Error>> {
+    run(&Options::parse())
+}
+
+/// Writes until the end that the options name.
+///
+/// # Errors
+/// A directory or a region that cannot be made.
+pub fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&options.region_dir)?;
     let mut region_options = RegionOptions::new(&options.service, unix_ns());
     region_options.version = env!("CARGO_PKG_VERSION").into();
     let region = RegionWriter::create(&options.region_dir, &region_options)?;
-    let mut market = Market::new(&region, &options)?;
+    let mut market = Market::new(&region, options)?;
     println!("writing {}", region.path().unwrap_or(&options.region_dir).display());
     let began = Instant::now();
     let mut beaten = None;

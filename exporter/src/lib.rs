@@ -22,6 +22,8 @@ pub mod engine;
 pub mod exposition;
 pub mod family;
 pub mod fault;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod http;
 pub mod index;

@@ -195,6 +195,14 @@ impl Client {
         answer
     }
 
+    /// Reads a line of a stream.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let n = self.stream.read_line(&mut line).unwrap();
+        assert!(n > 0, "the stream has ended");
+        line
+    }
+
     /// Reads an answer up to its empty line.
     pub fn head(&mut self) -> Answer {
         let mut head = String::new();

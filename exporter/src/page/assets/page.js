@@ -117,6 +117,7 @@ function showAge() {
   put($("age"), tickAt === null ? "connecting" : `updated ${age(silentMs)} ago`);
   const numbersAt = engines.get(engine?.engine)?.numbersAt ?? null;
   document.body.classList.toggle("is-old", isSilent || isDown);
+  document.body.classList.toggle("is-silent", isSilent);
   $("banner").hidden = !(isSilent || isDown);
   let text = "";
   if (isSilent) {
