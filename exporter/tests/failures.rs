@@ -246,3 +246,24 @@ fn f11_a_writer_that_stands_inside_a_record_holds_nothing_up() {
         assert!(scrape.get("hft_scrape_duration_seconds", &[]).unwrap() < 1.0);
     }
 }
+
+#[test]
+fn f20_a_new_start_counts_from_zero_and_says_since_when() {
+    let dir = shm();
+    let exporter = Exporter::start(dir.path(), &[]);
+    for (start_s, updates) in [(1_700_000_000_u64, 42), (1_700_000_100, 5)] {
+        let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", start_s * 1_000_000_000)).unwrap();
+        let writer = region.writer("hot-0").unwrap();
+        writer.counter(&catalogue::SIGNALS_PUBLISHED, &[]).unwrap().add(updates);
+        region.live().heartbeat(1, 1);
+        let scrape = exporter.scrape();
+        assert_eq!(scrape.get("hft_signals_published_total", &[]), Some(updates as f64));
+        assert_eq!(scrape.get("hft_process_start_time_seconds", &[]), Some(start_s as f64));
+        region.close(0);
+        assert_eq!(
+            exporter.scrape().get("hft_signals_published_total", &[]),
+            None,
+            "nothing is carried over"
+        );
+    }
+}
