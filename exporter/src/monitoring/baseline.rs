@@ -83,6 +83,7 @@ impl Copy {
             snapshot: Arc::new(Snapshot {
                 series: numbers.cloned().collect(),
                 writers: snapshot.writers.clone(),
+                unfinished: Vec::new(),
                 engine: snapshot.engine.clone(),
                 ..**snapshot
             }),
