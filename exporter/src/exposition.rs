@@ -101,6 +101,22 @@ fn escape(text: &mut String, raw: &str, quotes: bool) {
     }
 }
 
+/// Spelled bounds by their place in a histogram: the next one mostly has the same.
+#[derive(Default)]
+struct Bounds(Vec<(u64, String)>);
+
+impl Bounds {
+    fn spell(&mut self, place: usize, bound: f64) -> &str {
+        let bits = bound.to_bits();
+        if self.0.get(place).is_none_or(|(known, _)| *known != bits) {
+            self.0.truncate(place);
+            self.0.push((bits, canonical(bound)));
+        }
+        // The places of a histogram come in order, so that the one pushed is the one asked for.
+        self.0.get(place).map_or("", |(_, text)| text)
+    }
+}
+
 /// A number as OpenMetrics and Prometheus 3 spell it in labels: Go's shortest `%g`, with `.0` where that has neither a
 /// point nor an exponent.
 ///

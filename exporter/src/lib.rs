@@ -10,7 +10,8 @@
 //! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
 //! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets, and
 //!   [`web`] TLS and passwords;
-//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command.
+//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command;
+//!   [`fault`] is its end when a region is cut under it.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod engine;
 pub mod exposition;
 pub mod family;
+pub mod fault;
 #[cfg(test)]
 mod fixture;
 pub mod health;

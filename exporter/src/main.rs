@@ -6,10 +6,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use quantumflow_exporter::cli::Options;
+use quantumflow_exporter::fault;
 use quantumflow_exporter::run::{in_words, run};
 
 fn main() -> ExitCode {
-    let Err(error) = run(&Options::parse()) else {
+    let options = Options::parse();
+    if let Err(error) = fault::exit_on_bus_errors() {
+        eprintln!("quantumflow-exporter: failed to prepare for damaged files, going on without: {error}");
+    }
+    let Err(error) = run(&options) else {
         return ExitCode::SUCCESS;
     };
     eprintln!("quantumflow-exporter: {}", in_words(&error));

@@ -3,74 +3,30 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use common::engine::Engine;
 use common::parse::Exposition;
 use common::{Exporter, command, once, shm, signal_process, wait};
-use quantumflow_region::{RegionOptions, RegionWriter, catalogue};
-
-/// Tells a test process that it is to be an engine: directory and start time.
-const ENGINE: &str = "TEST_ENGINE";
+use quantumflow_region::{RegionOptions, RegionWriter};
 
 /// Not a test: the engine that the tests below start, as a process of its own.
 #[test]
 #[ignore = "started by other tests, as a process of its own"]
 fn engine_process() {
-    let Ok(text) = std::env::var(ENGINE) else { return };
-    let (start, dir) = text.split_once(' ').unwrap();
-    let region = RegionWriter::create(Path::new(dir), &RegionOptions::new("engine", start.parse().unwrap())).unwrap();
-    let mut writer = region.writer("hot-0").unwrap();
-    let updates = writer
-        .counter(&catalogue::PRICE_UPDATES, &["binance", "BTCUSDT"])
-        .unwrap();
-    let latency = writer.histogram(&catalogue::FEATURE_LATENCY, &[]).unwrap();
-    let mut beats = 0;
-    println!("engine is ready");
-    loop {
-        writer.loop_begin();
-        updates.inc();
-        latency.record(beats);
-        writer.loop_end();
-        beats += 1;
-        region.live().heartbeat(beats, beats);
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-struct Engine(Child);
-
-impl Engine {
-    fn start(dir: &Path, start_unix_ns: u64) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "engine_process", "--ignored", "--nocapture"])
-            .env(ENGINE, format!("{start_unix_ns} {}", dir.display()))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("engine is ready")));
-        Self(child)
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    common::engine::run();
 }
 
 fn assert_down(scrape: &Exposition, state: &str) {
     assert_eq!(scrape.get("hft_up", &[]), Some(0.0));
-    assert_eq!(scrape.state().0, state);
+    let (name, reason) = scrape.state();
+    assert_eq!(name, state);
+    assert!(!reason.is_empty(), "an engine that is {state} has a reason");
+    for (_, labels, value) in &scrape.families["hft_engines"].samples {
+        let expected = if labels["condition"] == state { "1" } else { "0" };
+        assert_eq!(value, expected, "{labels:?}");
+    }
     assert_eq!(
         scrape.engine_families(),
         Vec::<&str>::new(),
@@ -80,7 +36,7 @@ fn assert_down(scrape: &Exposition, state: &str) {
 }
 
 #[test]
-fn a_killed_engine_is_down_at_the_next_scrape_and_the_next_one_is_found() {
+fn f08_a_killed_engine_is_down_at_the_next_scrape_and_the_next_one_is_found() {
     let dir = shm();
     let exporter = Exporter::start(dir.path(), &[]);
     assert_down(&exporter.scrape(), "absent");
@@ -120,7 +76,7 @@ fn a_killed_engine_is_down_at_the_next_scrape_and_the_next_one_is_found() {
 }
 
 #[test]
-fn an_engine_that_hangs_is_stalled_until_it_goes_on() {
+fn f08_an_engine_that_hangs_is_stalled_until_it_goes_on() {
     let dir = shm();
     let engine = Engine::start(dir.path(), 1);
     let exporter = Exporter::start(dir.path(), &[]);
@@ -135,7 +91,7 @@ fn an_engine_that_hangs_is_stalled_until_it_goes_on() {
 }
 
 #[test]
-fn an_engine_that_ends_in_order_is_closed() {
+fn f08_an_engine_that_ends_in_order_is_closed() {
     let dir = shm();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 1)).unwrap();
     let exporter = Exporter::start(dir.path(), &[]);
@@ -151,7 +107,7 @@ fn an_engine_that_ends_in_order_is_closed() {
 }
 
 #[test]
-fn a_file_that_goes_away_is_absent() {
+fn f08_a_file_that_goes_away_is_absent() {
     let dir = shm();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 1)).unwrap();
     let exporter = Exporter::start(dir.path(), &[]);
@@ -163,7 +119,7 @@ fn a_file_that_goes_away_is_absent() {
 }
 
 #[test]
-fn a_panicked_engine_is_down_while_it_still_runs() {
+fn f08_a_panicked_engine_is_down_while_it_still_runs() {
     let dir = shm();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 1)).unwrap();
     region.live().record_panic(&"index out of bounds");
@@ -171,7 +127,7 @@ fn a_panicked_engine_is_down_while_it_still_runs() {
 }
 
 #[test]
-fn a_damaged_region_is_unreadable_with_its_reason_and_a_sound_one_is_taken_again() {
+fn f04_a_damaged_region_is_unreadable_with_its_reason_and_a_sound_one_is_taken_again() {
     let dir = shm();
     let region = RegionWriter::create(dir.path(), &RegionOptions::new("engine", 5)).unwrap();
     let exporter = Exporter::start(dir.path(), &[]);
@@ -207,7 +163,7 @@ fn a_damaged_region_is_unreadable_with_its_reason_and_a_sound_one_is_taken_again
 }
 
 #[test]
-fn a_region_that_is_cut_under_the_exporter_does_not_take_it_along() {
+fn f03_a_region_that_is_cut_does_not_take_the_exporter_along() {
     let dir = shm();
     let mut engine = Engine::start(dir.path(), 1);
     let mut exporter = Exporter::start(dir.path(), &[]);

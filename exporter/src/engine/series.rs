@@ -16,17 +16,23 @@ impl OneEngine<'_, '_> {
     pub(super) fn add_series(&mut self, region: &Region, snapshot: &Snapshot) {
         let mut refused: BTreeMap<Refusal, u64> = Refusal::ALL.map(|refusal| (refusal, 0)).into();
         let mut clipped: BTreeMap<&str, u64> = BTreeMap::new();
+        let start_unix_ns = region.info.start_unix_ns;
         let known = self.scrape.memory.take(&self.engine, snapshot);
         for (series, labels) in snapshot.series.iter().zip(known.labels()) {
-            if !self.scrape.selection.wants(&series.meta.name) {
-                continue;
-            }
             let labels = match labels {
                 Ok(Some(labels)) => Ok(labels),
                 Ok(None) => continue,
                 Err(refusal) => Err(*refusal),
             };
-            match labels.and_then(|labels| self.add_one(series, labels, region.info.start_unix_ns)) {
+            let is_wanted = self.scrape.selection.wants(&series.meta.name);
+            let add = |labels| {
+                if is_wanted {
+                    self.add_one(series, labels, start_unix_ns)
+                } else {
+                    Ok(())
+                }
+            };
+            match labels.and_then(add) {
                 Ok(()) => {
                     if let Some(histogram) = series.value.histogram() {
                         *clipped.entry(&*series.meta.name).or_default() += histogram.clipped();
@@ -38,7 +44,7 @@ impl OneEngine<'_, '_> {
         self.scrape.memory.keep(Arc::clone(&self.engine), known);
         for (name, count) in clipped {
             let help = "Values above a histogram's range, which count as its end.";
-            let (labels, since) = ([("metric", name)], region.info.start_unix_ns);
+            let (labels, since) = ([("metric", name)], start_unix_ns);
             let metric = "hft_region_clipped_values_total";
             let taken = self.try_add(metric, Type::Counter, help, &labels, count as f64, since);
             debug_assert_eq!(taken, Ok(()));

@@ -6,12 +6,13 @@
 
 use std::fmt::Write as _;
 
-use super::{canonical, escape};
+use super::{Bounds, canonical, escape};
 use crate::family::{Families, Family, Labels, Type, Value};
 
 /// Writes the families.
 pub fn encode(families: &Families) -> String {
     let mut text = String::with_capacity(64 * 1024);
+    let mut spelled = Bounds::default();
     for (name, family) in families.iter() {
         let (stem, kind) = naming(name, family, families);
         let _ = writeln!(text, "# TYPE {stem} {kind}");
@@ -35,9 +36,10 @@ pub fn encode(families: &Families) -> String {
                         .iter()
                         .copied()
                         .filter(|(bound, _)| bound.is_finite());
-                    for (bound, count) in bounds.chain([(f64::INFINITY, distribution.count)]) {
-                        let le = canonical(bound);
-                        sample(&mut text, name, "_bucket", &series.labels, Some(&le), count as f64);
+                    let bounds = bounds.chain([(f64::INFINITY, distribution.count)]);
+                    for (place, (bound, count)) in bounds.enumerate() {
+                        let le = spelled.spell(place, bound);
+                        sample(&mut text, name, "_bucket", &series.labels, Some(le), count as f64);
                     }
                     sample(&mut text, name, "_sum", &series.labels, None, distribution.sum);
                     sample(

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Error, TextEncoder};
 
-use super::{canonical, escape};
+use super::{Bounds, escape};
 use crate::family::{Families, Series, Type, Value};
 
 /// The families as the `prometheus` crate holds them. Native buckets and times of creation have no place there.
@@ -73,10 +73,11 @@ fn metric(kind: Type, series: &Series) -> proto::Metric {
 /// What the encoder refuses: a family without a name or without a metric.
 pub fn encode(families: &[MetricFamily]) -> Result<String, Error> {
     let mut text = String::with_capacity(64 * 1024);
+    let mut spelled = Bounds::default();
     let encoder = TextEncoder::new();
     for family in families {
         if family.get_field_type() == MetricType::HISTOGRAM {
-            histogram(&mut text, family);
+            histogram(&mut text, family, &mut spelled);
         } else {
             encoder.encode_utf8(std::slice::from_ref(family), &mut text)?;
         }
@@ -84,7 +85,7 @@ pub fn encode(families: &[MetricFamily]) -> Result<String, Error> {
     Ok(text)
 }
 
-fn histogram(text: &mut String, family: &MetricFamily) {
+fn histogram(text: &mut String, family: &MetricFamily, spelled: &mut Bounds) {
     let name = family.name();
     if !family.help().is_empty() {
         let _ = write!(text, "# HELP {name} ");
@@ -97,8 +98,9 @@ fn histogram(text: &mut String, family: &MetricFamily) {
         let labels = metric.get_label();
         let finite = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
         let bounds = finite.map(|b| (b.upper_bound(), b.cumulative_count()));
-        for (bound, count) in bounds.chain([(f64::INFINITY, histogram.get_sample_count())]) {
-            sample(text, name, "_bucket", labels, Some(&canonical(bound)), &count);
+        let bounds = bounds.chain([(f64::INFINITY, histogram.get_sample_count())]);
+        for (place, (bound, count)) in bounds.enumerate() {
+            sample(text, name, "_bucket", labels, Some(spelled.spell(place, bound)), &count);
         }
         sample(text, name, "_sum", labels, None, &histogram.get_sample_sum());
         sample(text, name, "_count", labels, None, &histogram.get_sample_count());

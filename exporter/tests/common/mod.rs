@@ -2,6 +2,7 @@
 //! forgives nothing.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod engine;
 pub mod parse;
 
 use std::io::{BufRead, BufReader, Read, Write};
