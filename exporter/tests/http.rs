@@ -162,6 +162,8 @@ fn a_connection_beyond_the_ceiling_gets_503_unless_an_idle_one_can_give_way() {
     for client in &mut at_work {
         client.send("st: a\r\n\r\n");
         assert_eq!(client.answer().status, 200);
+        // A connection is at rest a moment after its answer has arrived; the next one's moment is to come later.
+        std::thread::sleep(Duration::from_millis(500));
     }
     std::thread::sleep(Duration::from_millis(1100));
     let mut third = exporter.connect();

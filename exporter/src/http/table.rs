@@ -189,3 +189,57 @@ impl Drop for Slot {
         self.table.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// A table of two connections and a stream; who gives way to a third connection, by its place.
+    fn gives_way(phases: [Phase; 3]) -> Option<usize> {
+        let table = Arc::new(Table::new(2, 1));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Vec::new();
+        let mut slots = Vec::new();
+        let connect = || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            (client, Arc::new(listener.accept().unwrap().0))
+        };
+        for phase in [phases[2], phases[0], phases[1]] {
+            let (client, server) = connect();
+            slots.push(table.admit(&server).unwrap());
+            slots.last().unwrap().set(phase);
+            clients.push(client);
+        }
+        let (_client, server) = connect();
+        let admitted = table.admit(&server);
+        let gone: Vec<usize> = (0..3).filter(|&i| matches!(clients[i].read(&mut [0]), Ok(0))).collect();
+        assert_eq!(
+            gone.len(),
+            usize::from(admitted.is_some()),
+            "room is made by one, and only when it serves"
+        );
+        gone.first().map(|i| i - 1)
+    }
+
+    #[test]
+    fn who_drips_gives_way_first_and_then_who_has_rested_longest() {
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let (idle, reading) = (|s| Phase::Idle(ago(s)), |s| Phase::Reading(ago(s)));
+        for (first, second, expected) in [
+            (idle(5), idle(3), Some(0)),
+            (idle(3), idle(5), Some(1)),
+            (idle(50), reading(2), Some(1)),
+            (reading(2), reading(3), Some(1)),
+            (reading(0), idle(2), Some(1)),
+            (Phase::Answering, idle(2), Some(1)),
+            (Phase::Answering, reading(2), Some(1)),
+            (reading(0), idle(0), None),
+            (Phase::Answering, Phase::Answering, None),
+        ] {
+            assert_eq!(gives_way([first, second, Phase::Streaming]), expected);
+        }
+    }
+}
