@@ -10,8 +10,7 @@
 //! - [`health`] judges an engine, [`json`] and [`monitoring`] tell people and scripts of it, [`page`] shows it live;
 //! - [`exposition`] writes families in three formats; [`app`] has an answer for each path; [`http`] has the sockets, and
 //!   [`web`] TLS and passwords;
-//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command, and [`fault`] is
-//!   its end when a region is cut under it.
+//! - [`sandbox`] gives up what serving does not need; [`activation`], [`cli`] and [`run`] are the command.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +20,6 @@ pub mod cli;
 pub mod engine;
 pub mod exposition;
 pub mod family;
-pub mod fault;
 #[cfg(test)]
 mod fixture;
 pub mod health;

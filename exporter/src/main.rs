@@ -6,12 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use quantumflow_exporter::cli::Options;
-use quantumflow_exporter::fault;
 use quantumflow_exporter::run::{in_words, run};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    if let Err(error) = fault::exit_on_bus_errors() {
+    if let Err(error) = quantumflow_region::exit_on_sigbus() {
         eprintln!("quantumflow-exporter: failed to prepare for damaged files, going on without: {error}");
     }
     let Err(error) = run(&options) else {

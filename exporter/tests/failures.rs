@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::engine::Engine;
 use common::parse::Exposition;
 use common::{Exporter, command, once, shm, signal_process, wait};
-use quantumflow_exporter::fault::EXIT_CUT;
+use quantumflow_region::EXIT_CUT;
 use quantumflow_region::{RegionOptions, RegionWriter, catalogue};
 
 /// Not a test: the engine that the tests below start, as a process of its own.

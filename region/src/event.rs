@@ -88,9 +88,6 @@ pub const RESYNCS: [&str; 7] = [
     "disconnected",
 ];
 
-/// Why a prediction was not published.
-pub const SUPPRESSIONS: [&str; 3] = ["model_failed", "book_quality", "warm_up"];
-
 macro_rules! kinds {
     ($($variant:ident, $name:literal, $a:expr, $b:expr, $help:literal;)*) => {
         /// A kind of event. Its number means something only together with the table in the same file.
@@ -115,14 +112,14 @@ macro_rules! kinds {
 kinds! {
     EngineStarted, "engine_started", number("pid"), number("hot_threads"),
         "The engine went to work.";
-    EngineStopping, "engine_stopping", number("signal"), UNUSED,
-        "The engine was asked to stop, by that signal or, where it is zero, of itself.";
-    FeedConnected, "feed_connected", nanoseconds("dial_ns"), number("attempt"),
+    EngineStopping, "engine_stopping", UNUSED, UNUSED,
+        "The engine was asked to stop.";
+    FeedConnected, "feed_connected", UNUSED, UNUSED,
         "A connection to the venue was made.";
     FeedLost, "feed_lost", code("reason", &LOSSES), nanoseconds("connected_ns"),
         "A connection to the venue was lost.";
-    FeedRefused, "feed_refused", number("http_status"), number("attempt"),
-        "The venue refused a connection or a subscription; the status is zero where it gave none.";
+    FeedRefused, "feed_refused", UNUSED, UNUSED,
+        "The venue refused a subscription.";
     SequenceGap, "sequence_gap", number("expected_id"), number("got_id"),
         "The venue skipped update ids of a book.";
     ResyncStarted, "resync_started", code("reason", &RESYNCS), number("update_id"),
@@ -131,22 +128,14 @@ kinds! {
         "A book is shown again, from this id on.";
     ChecksumFailed, "checksum_failed", number("expected"), number("got"),
         "The venue's checksum disagreed with the book.";
-    BookCrossed, "book_crossed", number("bid_mantissa"), number("ask_mantissa"),
-        "The best bid of a book was at or above its best ask.";
-    BookStale, "book_stale", nanoseconds("age_ns"), number("update_id"),
-        "A book had no update for longer than it may have none.";
     QueueFull, "queue_full", number("dropped_total"), number("capacity"),
-        "A queue to a cold thread was full, and an item was dropped.";
+        "A queue to a cold thread was full, and an item was dropped; noted at the 1st, 2nd, 4th … drop.";
     CaptureDropped, "capture_dropped", number("dropped_frames_total"), UNUSED,
         "Frames are missing in the capture because it could not keep up.";
     SlowLoop, "slow_loop", nanoseconds("duration_ns"), number("messages"),
-        "One round of a hot loop took longer than it should.";
-    ModelLoaded, "model_loaded", number("model_hash"), nanoseconds("load_ns"),
-        "A model was loaded and passed its checks.";
+        "The slowest round of a hot loop in a second that had one of more than a millisecond.";
     ModelError, "model_error", number("failures_total"), number("update_id"),
-        "A model could not be loaded, or failed to predict from the book at this id.";
-    SignalSuppressed, "signal_suppressed", code("reason", &SUPPRESSIONS), number("update_id"),
-        "A prediction was not published.";
+        "A model failed to predict from the book at this id; noted at the 1st, 2nd, 4th … failure.";
 }
 
 /// What an event is about: a text that was registered with the region.

@@ -49,7 +49,7 @@ pub use metric::{Agg, Kind, Metric, Unit};
 pub use parse::{FormatError, RegionInfo, SeriesMeta};
 pub use reader::{ReadError, RegionReader};
 pub use ring::{Poll, RingError, RingInfo, RingModel, RingOptions, RingSymbol, SignalReader, SignalWriter};
-pub use sigbus::explain_sigbus;
+pub use sigbus::{EXIT_CUT, exit_on_sigbus};
 pub use signal::{Signal, SignalClass};
 pub use snapshot::{EngineStatus, Liveness, Series, Snapshot, Unfinished, Value, WriterStatus};
 pub use writer::{RegionOptions, RegionWriter, RegisterError, ThreadWriter};

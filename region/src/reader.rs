@@ -6,7 +6,7 @@
 //!
 //! The engine never shortens a file. Who finds one cut at the next look gets an error; someone who cuts it between the check
 //! and the read ends the reader with SIGBUS. That someone has the engine's rights; the reader says what happened if it was
-//! told to ([`explain_sigbus`](crate::explain_sigbus)), and a supervisor restarts it.
+//! told to ([`exit_on_sigbus`](crate::exit_on_sigbus)), and a supervisor restarts it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

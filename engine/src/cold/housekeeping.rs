@@ -30,8 +30,17 @@ pub struct Housekeeping {
 #[derive(Debug)]
 struct Cells {
     log_events_dropped: Counter,
-    dial_failures: Vec<(VenueId, Counter)>,
+    dial_failures: Vec<DialCells>,
     capture: Vec<CaptureCells>,
+}
+
+#[derive(Debug)]
+struct DialCells {
+    venue: VenueId,
+    subject: SubjectId,
+    failures: Counter,
+    /// As of the last event.
+    failures_before: u64,
 }
 
 #[derive(Debug)]
@@ -107,8 +116,13 @@ impl Housekeeping {
             self.log(&event);
         }
         for (venue, [total]) in &counts.dial_failures {
-            if let Some((_, cell)) = self.cells.dial_failures.iter().find(|(other, _)| other == venue) {
-                cell.set_total(*total);
+            if let Some(cells) = self.cells.dial_failures.iter_mut().find(|cells| cells.venue == *venue) {
+                cells.failures.set_total(*total);
+                if *total > cells.failures_before {
+                    cells.failures_before = *total;
+                    let code = EventKind::FeedLost.declaration().a.code("dial");
+                    self.events.record(EventKind::FeedLost, cells.subject, now.0, code, 0);
+                }
             }
         }
         for (venue, [frames, bytes, dropped]) in &counts.capture {
@@ -207,8 +221,12 @@ impl Cells {
         };
         for venue in venues {
             let name = venue.name();
-            let failures = thread.counter(&catalogue::FEED_ERRORS, &[name, "dial"])?;
-            cells.dial_failures.push((*venue, failures));
+            cells.dial_failures.push(DialCells {
+                venue: *venue,
+                subject: thread.subject(name)?,
+                failures: thread.counter(&catalogue::FEED_ERRORS, &[name, "dial"])?,
+                failures_before: 0,
+            });
             if captures {
                 cells.capture.push(CaptureCells {
                     venue: *venue,

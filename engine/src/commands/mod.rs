@@ -116,6 +116,9 @@ fn parse_venue(name: &str) -> Result<VenueId, String> {
 
 /// Carries out what the command line asks.
 pub fn run(cli: Cli) -> ExitCode {
+    if let Err(error) = quantumflow_region::exit_on_sigbus() {
+        eprintln!("quantumflow: going on without a handler for files that are cut: {error}");
+    }
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),

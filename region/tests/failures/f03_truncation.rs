@@ -1,15 +1,13 @@
 //! F3: a page that was cut off a mapped file is a SIGBUS for the reader. Nothing of ours ever shortens a file, and a reader
-//! looks at its length before each pass. Who cuts it after that look ends the reader: it says why, dies at once, and when
+//! looks at its length before each pass. Who cuts it after that look ends the reader: it says why, ends at once, and when
 //! it is started again it gets an error it can report.
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use nix::sys::signal::Signal;
-use quantumflow_region::{FormatError, ReadError, RegionReader, RegionWriter, catalogue, explain_sigbus};
+use quantumflow_region::{EXIT_CUT, FormatError, ReadError, RegionReader, RegionWriter, catalogue, exit_on_sigbus};
 
 use crate::common::{engine, options, shm};
 
@@ -52,7 +50,7 @@ fn f03_a_reader_whose_file_is_cut_in_the_middle_of_a_pass_says_why_it_ends() {
         let status = child.wait().unwrap();
         let mut words = String::new();
         child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
-        if status.signal() == Some(Signal::SIGBUS as i32) {
+        if status.code() == Some(EXIT_CUT) {
             assert!(
                 words.contains("was cut while it was read"),
                 "it died without a word: {words:?}"
@@ -82,13 +80,13 @@ fn f03_a_reader_whose_file_is_cut_in_the_middle_of_a_pass_says_why_it_ends() {
             break;
         }
     }
-    println!("{told} readers got an error, {killed} died of SIGBUS and said so");
+    println!("{told} readers got an error, {killed} ended by SIGBUS and said so");
     assert!(killed > 0, "no reader was cut in the middle of a pass");
 }
 
 /// A reader that takes one snapshot after the other until one fails.
 pub(crate) fn read_for_ever(dir: &Path) {
-    explain_sigbus().unwrap();
+    exit_on_sigbus().unwrap();
     let path = &quantumflow_region::directory::regions(dir).unwrap()[0].path;
     let mut reader = RegionReader::open(path).unwrap();
     reader.snapshot().unwrap();
