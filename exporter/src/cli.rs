@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Serves the metrics of a QuantumFlow engine to Prometheus.
+use crate::{monitoring, page};
+
+/// Serves the metrics of QuantumFlow engines to Prometheus, and a live page to people.
 ///
-/// Reads the newest region of a directory, read-only, and answers on `/metrics`. It needs no engine to start, sees an
-/// engine that starts, stops or crashes by itself, and says so in `hft_up` and `hft_engine_state`.
+/// Reads the regions of all engines in a directory, read-only, and answers on `/metrics`. It needs no engine to start,
+/// sees an engine that starts, stops or crashes by itself, and says so in `hft_up` and `hft_engine_state`.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "quantumflow-exporter", version, after_help = EXAMPLES)]
 pub struct Options {
@@ -79,9 +81,13 @@ Examples:
   quantumflow-exporter --once | grep '^hft_up'
       one look from a script
 
-Other paths: / (state of the engine), /-/healthy, /-/ready, and /healthz, /livez, /readyz for Kubernetes.";
+Other paths: / (live page), /monitoring/health, /monitoring/health/readiness, /monitoring/health/liveness,
+/monitoring/system/info, /metrics.json, /-/healthy, /-/ready, and /healthz, /livez, /readyz for Kubernetes.
+/metrics takes ?collect[]=GROUP, ?exclude[]=GROUP and ?engine[]=NAME.
 
-/// Paths that mean something else than metrics.
+Exit codes: 0 ended by a signal, 1 could not start, 2 wrong command line, 74 a region was cut while it was read.";
+
+/// Paths that mean something else than metrics, beside those of [`monitoring`] and the live page.
 pub const FIXED_PATHS: [&str; 5] = ["/-/healthy", "/healthz", "/livez", "/-/ready", "/readyz"];
 
 fn telemetry_path(path: &str) -> Result<String, String> {
@@ -91,8 +97,9 @@ fn telemetry_path(path: &str) -> Result<String, String> {
     if !path.bytes().all(|b| b.is_ascii_graphic()) || path.contains(['?', '#', '%']) {
         return Err("it must be a plain path, without spaces, ?, # or %".into());
     }
-    if FIXED_PATHS.contains(&path) {
-        return Err("this path is a health check's".into());
+    let taken = FIXED_PATHS.iter().chain(&monitoring::PATHS).chain(&[page::EVENTS]);
+    if taken.into_iter().any(|taken| *taken == path) {
+        return Err("this path is taken: a health check, a document or the live page's events".into());
     }
     Ok(path.into())
 }
@@ -165,7 +172,18 @@ mod tests {
 
     #[test]
     fn paths_that_cannot_be_served_are_refused() {
-        for path in ["metrics", "", "/a b", "/a?b", "/a#b", "/é", "/-/ready", "/%20"] {
+        for path in [
+            "metrics",
+            "",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/é",
+            "/-/ready",
+            "/live/events",
+            "/metrics.json",
+            "/%20",
+        ] {
             assert!(telemetry_path(path).is_err(), "{path:?}");
         }
         for path in ["/", "/metrics", "/a/b.c"] {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use common::parse::{Exposition, Labels};
 use common::{Exporter, once, shm};
-use quantumflow_region::{Kind, Metric, RegionOptions, RegionWriter, ThreadWriter, catalogue};
+use quantumflow_region::{Kind, Metric, RegionOptions, RegionWriter, ThreadWriter, catalogue, layout};
 
 fn region(dir: &std::path::Path) -> RegionWriter {
     let mut options = RegionOptions::new("engine", 1_700_000_000_250_000_000);
@@ -51,6 +51,7 @@ fn values_are_those_that_were_written() {
     let exporter = Exporter::start(dir.path(), &[]);
     let scrape = exporter.scrape();
     assert_eq!(scrape.state(), ("live".into(), "".into()));
+    let format = format!("{}.{}", layout::VERSION_MAJOR, layout::VERSION_MINOR);
     let value = |name: &str, labels: &[(&str, &str)]| {
         scrape
             .get(name, labels)
@@ -80,7 +81,7 @@ fn values_are_those_that_were_written() {
         1.0
     );
     assert_eq!(
-        value("hft_region_info", &[("service", "engine"), ("format", "1.0")]),
+        value("hft_region_info", &[("service", "engine"), ("format", &format)]),
         1.0
     );
     assert_eq!(value("hft_process_start_time_seconds", &[]), 1_700_000_000.25);
