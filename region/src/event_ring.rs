@@ -55,9 +55,14 @@ impl<W: Words> Ring<'_, W> {
         // One past the cursor: a thread that died between the last word of an event and the cursor has recorded it.
         for sequence in recorded.saturating_sub(self.capacity)..=recorded {
             if let Slot::Whole(words) = read_slot::<N>(self.slots, self.slot(sequence), sequence) {
-                copy.recorded = recorded.max(sequence.wrapping_add(1));
                 copy.events.push((sequence, words));
             }
+        }
+        // By the stamp and not by what was copied: the event may have been overwritten since, and a count that one look
+        // has given must not be smaller in the next.
+        let whole = recorded.wrapping_mul(2).wrapping_add(2);
+        if self.slots.load(self.slot(recorded)) >= whole {
+            copy.recorded = recorded.wrapping_add(1);
         }
         copy
     }
@@ -117,5 +122,35 @@ mod loom_model {
         explore(1, 3, |capacity, copy| {
             assert!(copy.events.len() as u64 <= capacity + 1);
         });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::memory::{Block, Memory};
+
+    fn block(words: usize) -> Block {
+        Arc::new(Memory::heap(words)).block(0, words).unwrap()
+    }
+
+    /// A reader that is slow between the cursor and the slots meets this: the cursor of then, the slots of now.
+    #[test]
+    fn an_event_above_the_cursor_counts_also_when_it_is_overwritten_meanwhile() {
+        let (cursor, slots) = (block(1), block(8 * 2));
+        let ring = Ring {
+            cursor: &cursor,
+            cursor_at: 0,
+            slots: &slots,
+            stride: 2,
+            capacity: 8,
+        };
+        (0..21).for_each(|sequence| ring.record::<2>(sequence, &[0, sequence]));
+        for (seen, recorded) in [(21, 21), (20, 21), (13, 14), (12, 13)] {
+            cursor.store(0, seen);
+            assert_eq!(ring.read::<2>().recorded, recorded, "the cursor at {seen}");
+        }
     }
 }

@@ -154,6 +154,8 @@ impl RegionReader {
 
     /// Whether the engine lives: by its lock, then by its own word.
     pub fn liveness(&self) -> Result<Liveness, ReadError> {
+        // The state lies in a page of the file.
+        self.mapped.check_length()?;
         let locked = self.mapped.is_locked()?;
         Ok(Liveness::of(locked, self.engine_state()))
     }
