@@ -143,7 +143,7 @@ impl Session {
 
     /// Looks again. Liveness is asked first, so that the values of an engine that ends meanwhile are read once more.
     pub fn look(&mut self, now: Now) -> Result<(), Error> {
-        let liveness = self.lost(liveness)?;
+        let liveness = self.lost(|reader| reader.liveness())?;
         if !self.is_final {
             let snapshot = self.lost(RegionReader::snapshot)?;
             self.history.push(&snapshot, now.instant);
@@ -157,7 +157,7 @@ impl Session {
 
     /// Asks only whether the engine lives: the values stay as they are.
     pub fn look_at_condition(&mut self, now: Now) -> Result<(), Error> {
-        let liveness = self.lost(liveness)?;
+        let liveness = self.lost(|reader| reader.liveness())?;
         self.condition = self.judge(liveness, now);
         Ok(())
     }
@@ -328,17 +328,6 @@ impl Session {
         let rounds = ends(&self.latest)?.checked_sub(ends(self.previous.as_ref()?)?)?;
         Some(rounds as f64 / seconds)
     }
-}
-
-/// The reader's answer, after a look at the file's length: the pages of one that was cut must not be touched.
-pub(crate) fn liveness(reader: &mut RegionReader) -> Result<Liveness, ReadError> {
-    let (path, from) = (reader.path(), reader.info().region_bytes);
-    let to = std::fs::symlink_metadata(path).map_or(from, |file| file.len());
-    if to < from && reader.is_current() {
-        let path = path.to_path_buf();
-        return Err(ReadError::Truncated { path, from, to });
-    }
-    reader.liveness()
 }
 
 impl std::fmt::Debug for Session {

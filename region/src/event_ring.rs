@@ -133,7 +133,9 @@ mod tests {
     use crate::memory::{Block, Memory};
 
     fn block(words: usize) -> Block {
-        Arc::new(Memory::heap(words)).block(0, words).unwrap()
+        Arc::new(Memory::heap(words))
+            .block(0, words)
+            .expect("as many words as it has")
     }
 
     /// A reader that is slow between the cursor and the slots meets this: the cursor of then, the slots of now.

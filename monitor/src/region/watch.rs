@@ -10,7 +10,7 @@ use serde_json::json;
 use super::diff::{Change, Comparison};
 use super::{WatchArgs, open};
 use crate::Error;
-use crate::session::{Now, liveness};
+use crate::session::Now;
 use crate::text::rfc3339;
 
 pub(super) fn run(dir: &Path, args: &WatchArgs, json: bool, out: &mut impl Write) -> Result<(), Error> {
@@ -21,7 +21,7 @@ pub(super) fn run(dir: &Path, args: &WatchArgs, json: bool, out: &mut impl Write
     let mut looks = 0;
     while args.count.is_none_or(|count| looks < count) {
         thread::sleep(Duration::from_secs_f64(args.interval));
-        let liveness = liveness(&mut reader).map_err(Error::Lost)?;
+        let liveness = reader.liveness().map_err(Error::Lost)?;
         let (after, now) = (reader.snapshot().map_err(Error::Lost)?, Now::read());
         let seconds = (now.instant - then.instant).as_secs_f64();
         let comparison = Comparison {
