@@ -159,7 +159,7 @@ fn a_killed_region_tells_how_it_ended_and_what_it_had_counted() {
     let dump = text(&["dump", at(&path)]);
     for line in [
         "state      crashed: the lock on its file is free and it said no word",
-        "thread     hot-0          tid 0: 1 rounds, died inside round 2 (breadcrumb 7)",
+        "thread     hot-0          tid 0: 1 rounds, died inside round 2, at place 7",
         "thread     housekeeping   tid 0: 1 rounds, between rounds",
         "event      2023-11-14T22:13:21.5Z ",
         "# hft_feed_messages_total WebSocket messages that were received.",

@@ -4,6 +4,8 @@
 //! reader of a dashboard will see. The exporter needs no change: a region describes itself. The tests at the end hold
 //! names to the rules: prefix `hft_`, base units, `_total` on counters and on nothing else.
 
+use std::borrow::Cow;
+
 use crate::layout::Shape;
 use crate::metric::{Agg, Metric, Unit};
 
@@ -26,6 +28,18 @@ pub const QUALITIES: [&str; 5] = ["verified", "unverified", "stale", "crossed", 
 
 /// What a model predicts: the values of the labels `prediction_class` and `signal`, and a signal's class, by number.
 pub const CLASSES: [&str; 3] = ["down", "flat", "up"];
+
+/// Where in its loop a thread can be: the names of breadcrumbs, by number. After a crash, or while it hangs, this is the
+/// work that it did not come back from.
+pub const PLACES: [&str; 7] = ["rest", "connection", "snapshot", "poll", "read", "timer", "model"];
+
+/// The name of a breadcrumb; the number itself where it has none.
+pub fn place(breadcrumb: u32) -> Cow<'static, str> {
+    match PLACES.get(breadcrumb as usize) {
+        Some(name) => Cow::Borrowed(*name),
+        None => Cow::Owned(breadcrumb.to_string()),
+    }
+}
 
 const EXCHANGE: &[&str] = &["exchange"];
 const EXCHANGE_SYMBOL: &[&str] = &["exchange", "symbol"];

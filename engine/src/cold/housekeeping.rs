@@ -22,6 +22,8 @@ pub struct Housekeeping {
     live: LivePage,
     cold: ColdSide,
     symbols: Vec<SymbolOrigin>,
+    /// Absent where the region has no block for it.
+    thread: Option<ThreadWriter>,
     cells: Cells,
     events: EventWriter,
 }
@@ -75,16 +77,18 @@ impl Housekeeping {
         };
         let registered = region.writer("housekeeping").and_then(|thread| {
             let cells = Cells::register(&thread, &venues, captures)?;
-            Ok((cells, thread.events()?))
+            let events = thread.events()?;
+            Ok((Some(thread), cells, events))
         });
-        let (cells, events) = registered.unwrap_or_else(|error| {
+        let (thread, cells, events) = registered.unwrap_or_else(|error| {
             unexported(&error);
-            (Cells::detached(), EventWriter::detached())
+            (None, Cells::detached(), EventWriter::detached())
         });
         Self {
             live: region.live(),
             cold,
             symbols,
+            thread,
             cells,
             events,
         }
@@ -93,9 +97,14 @@ impl Housekeeping {
     /// Beats, logs and publishes until `stop` is set; then says what is left to say.
     pub fn run(mut self, stop: &AtomicBool, counts: impl Fn() -> ColdCounts) {
         self.note(EventKind::EngineStarted, u64::from(std::process::id()), 1);
+        if let Some(thread) = &self.thread {
+            thread.adopt_current_thread();
+        }
         loop {
             let stopping = stop.load(Ordering::Relaxed);
+            self.thread.as_mut().map(ThreadWriter::loop_begin);
             self.round(&counts());
+            self.thread.as_mut().map(ThreadWriter::loop_end);
             if stopping {
                 return self.note(EventKind::EngineStopping, 0, 0);
             }

@@ -79,6 +79,20 @@ struct VenueCells {
     ever_connected: i64,
 }
 
+/// A place in the loop, by its number in [`catalogue::PLACES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Rest,
+    Connection,
+    Snapshot,
+    Poll,
+    Read,
+    Timer,
+    Model,
+}
+
+const _: () = assert!(Place::Model as usize + 1 == catalogue::PLACES.len());
+
 const REJECTIONS: [&str; 4] = ["malformed", "number_out_of_range", "unknown_symbol", "binary"];
 
 /// The error types of a feed, beside the reasons for which a connection is lost.
@@ -169,6 +183,12 @@ impl HotMetrics {
     pub fn loop_begin(&mut self) {
         self.thread.loop_begin();
         self.loops.inc();
+    }
+
+    /// What the thread turns to.
+    #[inline]
+    pub(super) fn at(&self, place: Place) {
+        self.thread.breadcrumb(place as u32);
     }
 
     /// It ends; `busy` if it found something to do.

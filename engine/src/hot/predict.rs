@@ -9,7 +9,7 @@ use std::sync::Arc;
 use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, TopOfBook, Trade, UnixNanos, VenueId};
 
 use super::mailbox::{HotEvent, HotNews, Mailbox};
-use super::metrics::HotMetrics;
+use super::metrics::{HotMetrics, Place};
 use crate::features::FeatureEngine;
 use crate::model::{self, Answer, Class, LoadError, Model, Predictor};
 use crate::os::{TimeBase, TscClock};
@@ -194,7 +194,10 @@ impl<O: Output> Sink for PredictSink<O> {
             return metrics.stages_to_features(time, stamps, started, featured);
         };
         let mut model = model::Prediction::default();
-        match predictor.predict(row, &mut model) {
+        metrics.at(Place::Model);
+        let answer = predictor.predict(row, &mut model);
+        metrics.at(Place::Read);
+        match answer {
             Ok(Answer::Ready) => {}
             Ok(Answer::Warming) => return metrics.stages_to_features(time, stamps, started, featured),
             Err(_) => return metrics.model_failed(stamps.receive_time, update.update_id),

@@ -14,6 +14,7 @@ use quantumflow_feeds::ws::close_code;
 use quantumflow_feeds::{Clock, Ticks, UnixNanos};
 
 use super::mailbox::{HotNews, SnapshotOrder};
+use super::metrics::Place;
 use super::predict::{Output, PredictSink};
 use crate::os::TscClock;
 
@@ -112,8 +113,10 @@ impl<O: Output, T: Tap> Shard<O, T> {
         let mut busy = self.take_connection();
         busy |= self.take_snapshot();
         let mut messages = 0;
+        self.sink.metrics.at(Place::Poll);
         if self.poller.poll()?.ready > 0 {
             let started = self.clock.ticks();
+            self.sink.metrics.at(Place::Read);
             for index in 0..self.feeds.len() {
                 if self.poller.is_readable(index) {
                     busy = true;
@@ -129,8 +132,10 @@ impl<O: Output, T: Tap> Shard<O, T> {
             }
         }
         if self.clock.ticks() >= self.next_tick {
+            self.sink.metrics.at(Place::Timer);
             self.tick();
         }
+        self.sink.metrics.at(Place::Rest);
         self.sink.metrics.loop_end(busy);
         Ok(())
     }
@@ -224,6 +229,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
     fn take_connection(&mut self) -> bool {
         match self.sink.mailbox().take_connection() {
             Some((feed, connection)) => {
+                self.sink.metrics.at(Place::Connection);
                 self.attach(usize::from(feed), connection);
                 true
             }
@@ -272,6 +278,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
         let Some(reply) = self.sink.mailbox().take_snapshot() else {
             return false;
         };
+        self.sink.metrics.at(Place::Snapshot);
         let (index, now) = (usize::from(reply.feed), self.now());
         self.sink.select(index);
         if let Some(slot) = self.feeds.get_mut(index) {

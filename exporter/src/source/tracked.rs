@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quantumflow_region::directory::Entry;
-use quantumflow_region::{ReadError, RegionReader, Snapshot};
+use quantumflow_region::{ReadError, RegionReader, Snapshot, catalogue};
 
 use super::watch::Watch;
 use super::{Condition, Pass, Region, View};
@@ -174,7 +174,7 @@ impl Open {
             words = "it ran before this host was last started".into();
         }
         if let Some(thread) = snapshot.writers.iter().find(|w| w.loop_begin != w.loop_end) {
-            let place = thread.breadcrumb;
+            let place = catalogue::place(thread.breadcrumb);
             words.push_str(&format!(
                 "; {} was inside a round of its loop, at place {place}",
                 thread.name

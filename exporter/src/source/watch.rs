@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quantumflow_region::Snapshot;
+use quantumflow_region::{Snapshot, catalogue};
 
 use super::STALL_AFTER;
 
@@ -74,7 +74,8 @@ impl Watch {
         match self.threads.iter().find(|thread| thread.is_inside()) {
             Some(thread) => words.push_str(&format!(
                 "; {} is inside a round of its loop, at place {}",
-                thread.name, thread.breadcrumb
+                thread.name,
+                catalogue::place(thread.breadcrumb)
             )),
             None => words.push_str("; every thread is between two rounds of its loop"),
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use quantumflow_region::{Event, Liveness, Snapshot, ThreadEvents, Unit, WriterStatus};
+use quantumflow_region::{Event, Liveness, Snapshot, ThreadEvents, Unit, WriterStatus, catalogue};
 
 use super::dump::Found;
 use crate::text::{clean, quantity_in, rfc3339, series_name};
@@ -96,7 +96,11 @@ pub(super) fn why(liveness: Liveness, snapshot: &Snapshot) -> String {
 }
 
 fn place(writer: &WriterStatus, liveness: Liveness) -> String {
-    let inside = format!("inside round {} (breadcrumb {})", writer.loop_begin, writer.breadcrumb);
+    let inside = format!(
+        "inside round {}, at place {}",
+        writer.loop_begin,
+        catalogue::place(writer.breadcrumb)
+    );
     match (writer.is_inside_round(), liveness.is_running()) {
         (true, true) => inside,
         (true, false) => format!("died {inside}"),
@@ -161,7 +165,10 @@ pub(crate) fn in_words(event: &Event) -> String {
             None if field.unit == Unit::None && field.scale == 0 => value.to_string(),
             None => quantity_in(field.unit, field.scale, value as f64),
         };
-        text.push_str(&format!(" {}={value}", clean(&field.name)));
+        // The value brings its own unit.
+        let name = clean(&field.name);
+        let name = name.strip_suffix("_ns").unwrap_or(&name);
+        text.push_str(&format!(" {name}={value}"));
     }
     text
 }

@@ -133,7 +133,7 @@ function showThreads(numbers) {
     thread.tid ? String(thread.tid) : NONE,
     thread.rounds.total === 0 ? NONE : perSecond(thread.rounds.per_second),
     share(thread.busy_ratio),
-    String(thread.breadcrumb),
+    thread.place,
   ]]));
 }
 

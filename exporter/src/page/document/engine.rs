@@ -1,5 +1,6 @@
 //! What the page shows of one engine.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use quantumflow_region::{Metric, Value, catalogue};
@@ -130,7 +131,7 @@ struct Thread<'a> {
     /// Share of the rounds that found something to do.
     busy_ratio: Option<f64>,
     /// A number that the thread leaves where it is: of use when it hangs.
-    breadcrumb: u32,
+    place: Cow<'static, str>,
 }
 
 /// Something that was lost, by what it was.
@@ -276,7 +277,7 @@ impl<'a> Between<'a, '_> {
                 is_idle: sight.view.idle.contains(&writer.name),
                 busy_ratio: busy.zip(rounds.per_second).and_then(|(busy, all)| of(busy, all)),
                 rounds,
-                breadcrumb: writer.breadcrumb,
+                place: catalogue::place(writer.breadcrumb),
             }
         });
         threads.collect()

@@ -116,7 +116,11 @@ fn counts(app: &App, table: &Table, (name, metric): (&str, &Metric), is_trouble:
 
 fn thread(app: &App, table: &Table, index: usize, writer: &WriterStatus, now: Now) -> Line<'static> {
     let inside = writer.loop_begin != writer.loop_end;
-    let at = format!("round {}, place {}", short(writer.loop_begin as f64), writer.breadcrumb);
+    let at = format!(
+        "round {}, place {}",
+        short(writer.loop_begin as f64),
+        catalogue::place(writer.breadcrumb)
+    );
     let is_running = matches!(
         app.session.condition(),
         Condition::Live | Condition::Draining | Condition::Stalled(_)
