@@ -1,12 +1,12 @@
 //! The JSON documents for people and scripts: health, system information, and the metrics once more.
 //!
-//! - `/monitoring/health`: the verdict of [`health`](crate::health) on every engine; 200 for healthy and degraded, 503
+//! - `/monitoring/health`: the verdict of [`health`] on every engine; 200 for healthy and degraded, 503
 //!   for unhealthy, so that a check which only sees the status code acts on what must not wait;
 //! - `/monitoring/health/readiness`: 200 when a region is mapped and understood, else 503;
 //! - `/monitoring/health/liveness`: 200 while this process answers. It says nothing of an engine: restarting the
 //!   exporter mends no engine, and takes away the one who can tell what became of it;
 //! - `/monitoring/system/info`: the host, the exporter, the engines;
-//! - `/metrics.json`: every series ([`json`](crate::json)).
+//! - `/metrics.json`: every series ([`json`]).
 
 mod baseline;
 mod system;
