@@ -29,6 +29,8 @@ fn every_copy_beside_a_writer_at_full_speed_keeps_its_bounds() {
     let mut uncertainty = Hdr::<u64>::new(3).unwrap();
     let mut looks = Looks::default();
     let recorded = std::thread::scope(|scope| {
+        // Set also where a look fails: the writer would go on for ever, and the scope wait for it.
+        let _end = Ending(&done);
         let writer = scope.spawn(|| saturate(hot, &done));
         let mut reader = RegionReader::open(region.path().unwrap()).unwrap();
         let end = Instant::now() + Duration::from_secs(seconds);
@@ -60,6 +62,15 @@ fn every_copy_beside_a_writer_at_full_speed_keeps_its_bounds() {
         uncertainty.value_at_quantile(0.999),
         uncertainty.max(),
     );
+}
+
+/// Sets the flag when it is dropped.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Counts, records and notes an event in every round. Returns how many rounds there were.
