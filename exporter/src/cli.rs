@@ -15,7 +15,7 @@ use crate::{monitoring, page};
 #[command(name = "quantumflow-exporter", version, after_help = EXAMPLES)]
 pub struct Options {
     /// Directory of the engine's regions.
-    #[arg(long, value_name = "DIR", default_value = "/dev/shm/quantumflow")]
+    #[arg(long, value_name = "DIR", default_value = quantumflow_region::directory::DEFAULT_DIR)]
     pub region_dir: PathBuf,
 
     /// Address to listen on; may be given several times. Port 0 takes a free one; `:9187` is every interface.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use quantumflow_exporter::cli::Options;
-use quantumflow_exporter::run::{in_words, run};
+use quantumflow_exporter::run::run;
+use quantumflow_region::in_words;
 
 fn main() -> ExitCode {
     let options = Options::parse();

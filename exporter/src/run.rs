@@ -1,6 +1,5 @@
 //! The command from its options to its end.
 
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -140,17 +139,6 @@ fn exposed(address: &SocketAddr, settings: Option<&Settings>) -> Option<&'static
         (_, false, true) => Some("TLS"),
         (_, false, false) => Some("TLS or password"),
     }
-}
-
-/// An error with its causes, in one line.
-pub fn in_words(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 fn warn(text: &str) {

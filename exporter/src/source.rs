@@ -30,10 +30,9 @@ use std::time::{Duration, Instant};
 use quantumflow_region::{RegionInfo, Snapshot, directory};
 
 pub use condition::Condition;
+pub use quantumflow_region::STALL_AFTER;
 use tracked::{Tracked, UNKNOWN_BOOT, Vanished};
 
-/// How long nothing may move in a living engine before it is called stalled. Housekeeping beats once a second.
-pub const STALL_AFTER: Duration = Duration::from_secs(5);
 /// Least time from one pass over the values to the next.
 pub const PASS_INTERVAL: Duration = Duration::from_millis(100);
 /// Most regions that are looked at, the newest ones; the rest is counted in [`Host::left_out_count`].

@@ -15,13 +15,9 @@ mod common;
 pub mod engines;
 mod error;
 mod history;
-mod motion;
 pub mod region;
 pub mod session;
 pub mod text;
 pub mod top;
 
 pub use error::Error;
-
-/// Where regions live unless the configuration or the command line says otherwise.
-pub const REGION_DIR: &str = "/dev/shm/quantumflow";

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quantumflow_region::{
-    HistogramSnapshot, Liveness, Metric, ReadError, RegionInfo, RegionReader, Series, Snapshot, ThreadEvents,
+    HistogramSnapshot, Liveness, Metric, Motion, ReadError, RegionInfo, RegionReader, Series, Snapshot, ThreadEvents,
 };
 
 use crate::Error;
 use crate::history::{History, Rates, counted};
-use crate::motion::Motion;
 use crate::text;
 
 /// A moment by both clocks: one that only goes forward, for rates, and that of the calendar, for ages.
@@ -308,7 +307,8 @@ impl Session {
     /// How long the thread at that place has hung inside a round, where that is too long.
     pub fn stuck(&self, thread: usize, now: Now) -> Option<Duration> {
         if self.condition.is_up() || matches!(self.condition, Condition::Stalled(_)) {
-            self.motion.stuck(thread, now.instant)
+            let thread = self.motion.threads().get(thread)?;
+            (thread.is_inside() && thread.is_still(now.instant)).then(|| thread.still(now.instant))
         } else {
             None
         }
@@ -316,7 +316,8 @@ impl Session {
 
     /// How long the thread at that place has not moved.
     pub fn still(&self, thread: usize, now: Now) -> Duration {
-        self.motion.still(thread, now.instant)
+        let thread = self.motion.threads().get(thread);
+        thread.map_or(Duration::ZERO, |thread| thread.still(now.instant))
     }
 
     /// Rounds per second of the thread at that place, since the last look.

@@ -171,16 +171,9 @@ pub fn state_name(meta: &SeriesMeta, state: u64) -> Cow<'_, str> {
     name.map_or_else(|| format!("{state}?").into(), |name| clean(name))
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line that a terminal can be given.
 pub fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    clean(&text).into_owned()
+    clean(&quantumflow_region::in_words(error)).into_owned()
 }
 
 #[cfg(test)]

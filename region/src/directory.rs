@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::file::{FileKind, FileName};
 
+/// Where the files are unless a configuration or a command line says otherwise.
+pub const DEFAULT_DIR: &str = "/dev/shm/quantumflow";
+
 /// One shared file, by its name alone: nothing of it has been opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -69,6 +69,18 @@ pub enum ReadError {
     },
 }
 
+/// An error with its causes, in one line: how programs that read regions report one.
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// A region being read.
 pub struct RegionReader {
     pub(crate) mapped: MappedFile,

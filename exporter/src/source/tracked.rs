@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quantumflow_region::directory::Entry;
-use quantumflow_region::{ReadError, RegionReader, Snapshot, catalogue};
+use quantumflow_region::{Motion, ReadError, RegionReader, Snapshot, catalogue};
 
-use super::watch::Watch;
-use super::{Condition, Pass, Region, View};
+use super::{Condition, Pass, Region, View, watch};
 
 pub(super) struct Tracked {
     pub(super) entry: Entry,
@@ -21,7 +20,7 @@ pub(super) struct Tracked {
 struct Open {
     reader: RegionReader,
     region: Arc<Region>,
-    watch: Watch,
+    motion: Motion,
     end: Option<End>,
 }
 
@@ -81,7 +80,7 @@ impl Tracked {
             }
         };
         let ended = now();
-        open.watch.observe(&snapshot, ended);
+        open.motion.observe(&snapshot, ended);
         // It may have moved again, or a thread of it may have; and it may have died while it was read.
         if self.judge(ended, boot_id).is_err() {
             self.view = View::of(
@@ -110,7 +109,7 @@ impl Open {
         Ok(Self {
             reader,
             region,
-            watch: Watch::default(),
+            motion: Motion::default(),
             end: None,
         })
     }
@@ -132,9 +131,9 @@ impl Open {
             view.reason = Some(self.why_down(condition, now, boot_id)?);
             return Ok(view);
         }
-        view.stuck = self.watch.stuck(now);
-        view.idle = self.watch.idle(now);
-        if let Some(words) = self.watch.stalled(now) {
+        view.stuck = watch::stuck(&self.motion, now);
+        view.idle = watch::idle(&self.motion, now);
+        if let Some(words) = watch::stalled(&self.motion, now) {
             view.condition = Condition::Stalled;
             view.reason = Some(words);
         }
@@ -191,14 +190,7 @@ pub(super) const UNKNOWN_BOOT: [u8; 16] = [0; 16];
 
 /// An error with its causes, in one line of bounded length.
 pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    in_a_line(&text)
+    in_a_line(&quantumflow_region::in_words(error))
 }
 
 fn in_a_line(text: &str) -> String {

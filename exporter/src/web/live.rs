@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::ClientAuth;
 use super::settings::{Fingerprint, Settings, WebError, load};
-use crate::run::in_words;
+use quantumflow_region::in_words;
 
 /// A web configuration that follows its file.
 pub struct LiveSettings {

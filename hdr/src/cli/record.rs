@@ -22,7 +22,7 @@ Follows every engine of the directory, through restarts, until Ctrl-C or SIGTERM
 Example: quantumflow hdr record --interval 10s --out /var/log/quantumflow/hdr")]
 pub(super) struct Args {
     /// Where the regions live
-    #[arg(long, default_value = "/dev/shm/quantumflow")]
+    #[arg(long, default_value = quantumflow_region::directory::DEFAULT_DIR)]
     region_dir: PathBuf,
     /// Where the logs go
     #[arg(long, default_value = ".")]

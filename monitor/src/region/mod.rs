@@ -28,7 +28,7 @@ pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     /// Where the regions live
-    #[arg(long, global = true, default_value = crate::REGION_DIR)]
+    #[arg(long, global = true, default_value = quantumflow_region::directory::DEFAULT_DIR)]
     region_dir: PathBuf,
     /// Print JSON
     #[arg(long, global = true)]

@@ -31,7 +31,7 @@ use terminal::End;
 #[command(after_help = HELP)]
 pub struct Args {
     /// Where the regions live; the newest is watched, and the next one once its engine has ended
-    #[arg(long, default_value = crate::REGION_DIR)]
+    #[arg(long, default_value = quantumflow_region::directory::DEFAULT_DIR)]
     pub region_dir: PathBuf,
     /// Watch this region and no other, dead or alive
     #[arg(long, value_name = "FILE", conflicts_with = "region_dir")]
