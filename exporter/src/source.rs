@@ -35,6 +35,8 @@ use tracked::{Tracked, UNKNOWN_BOOT, Vanished};
 
 /// Least time from one pass over the values to the next.
 pub const PASS_INTERVAL: Duration = Duration::from_millis(100);
+/// A pass that is no older saves [`Source::watch`] its own. Below its interval of a second, so that nothing is put off twice.
+const WATCH_AGE_MAX: Duration = Duration::from_millis(900);
 /// Most regions that are looked at, the newest ones; the rest is counted in [`Host::left_out_count`].
 pub const REGIONS_MAX: usize = 64;
 
@@ -174,9 +176,13 @@ impl Source {
     }
 
     /// To be called about once a second, so that a stall is seen when it has lasted [`STALL_AFTER`] and not only between
-    /// two scrapes that may be a minute apart. Takes no scrape's turn.
+    /// two scrapes that may be a minute apart. Takes no scrape's turn, and no pass where a scrape has just taken one.
     pub fn watch(&self) {
-        self.inner().scrape(&self.dir, &self.boot_id, Instant::now);
+        let mut inner = self.inner();
+        let is_fresh = |last: &Last| last.began.elapsed() < WATCH_AGE_MAX;
+        if !inner.last.as_ref().is_some_and(is_fresh) {
+            inner.scrape(&self.dir, &self.boot_id, Instant::now);
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
