@@ -6,13 +6,12 @@
     reason = "a test that cannot go on may panic, in its helpers as well"
 )]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
 use quantumflow::cold::{SnapshotFetcher, SnapshotSource};
 use quantumflow::config::ModelSource;
 use quantumflow::features::FEATURE_COUNT;
@@ -29,50 +28,10 @@ use quantumflow_feeds::venue::{Session, SessionConfig};
 use quantumflow_feeds::ws::MaskSource;
 use quantumflow_region::{RegionOptions, RegionReader, RegionWriter, RingOptions, SignalWriter, catalogue};
 
-thread_local! {
-    static COUNTS: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-/// Counts what this thread allocates, reallocates or frees while it is told to.
-struct Counting;
-
-impl Counting {
-    fn note() {
-        // The thread may be ending: then nobody counts.
-        let _ = COUNTS.try_with(|counts| counts.set(counts.get().map(|count| count + 1)));
-    }
-}
-
-// SAFETY: everything is passed on to the system's allocator as it came; the count is a thread-local without a
-// destructor, so that touching it neither allocates nor reenters.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::note();
-        // SAFETY: the caller's obligations are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        Self::note();
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::note();
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// What a closure allocates and frees on this thread.
 fn counted(work: impl FnOnce()) -> u64 {
-    COUNTS.set(Some(0));
-    work();
-    COUNTS.replace(None).unwrap_or_default()
+    let info = measure(work);
+    info.count_total + info.count_total.saturating_add_signed(-info.count_current)
 }
 
 const WARM_UP_MESSAGES: f64 = 20_000.0;

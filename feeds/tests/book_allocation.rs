@@ -1,34 +1,8 @@
 //! A book that has seen its market allocates nothing: a page that empties and one that fills trade places in the pool.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocation_counter::measure;
 use quantumflow_feeds::book::{Book, Level};
 use quantumflow_feeds::{Price, Qty, Side};
-
-/// Counts this thread's allocations on their way to the system's allocator.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to `System` unchanged, which keeps the contract; a counter beside it cannot break it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises about `layout` are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this `layout`, because `alloc` above is the only source.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// 200 levels a side, a page of their own each, around a touch that walks; deletes, unknown deletes, a far level.
 fn one_step(book: &mut Book, step: i64) -> i64 {
@@ -58,23 +32,26 @@ fn a_warm_book_allocates_nothing() {
     for step in steps.by_ref().take(200) {
         sum = sum.wrapping_add(one_step(&mut book, step));
     }
-    let before = ALLOCATIONS.get();
-    for step in steps {
-        sum = sum.wrapping_add(one_step(&mut book, step));
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let warm = measure(|| {
+        for step in steps {
+            sum = sum.wrapping_add(one_step(&mut book, step));
+        }
+    });
+    assert_eq!(warm.count_total, 0);
     assert!(sum != 0);
 }
 
 #[test]
 fn a_book_with_room_from_the_start_needs_no_warm_up() {
-    let mut book = Book::with_limits(1_000, 1_000);
-    let before = ALLOCATIONS.get();
-    assert!(before > 0, "the counter counts");
+    let mut book = Book::new();
+    let construction = measure(|| book = Book::with_limits(1_000, 1_000));
+    assert!(construction.count_total > 0, "the counter counts");
     // Each level on a page of its own, the worst case that the room was asked for.
-    for level in 0..1_000 {
-        book.set(Side::Bid, Price(level * 64), Qty(1));
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let filling = measure(|| {
+        for level in 0..1_000 {
+            book.set(Side::Bid, Price(level * 64), Qty(1));
+        }
+    });
+    assert_eq!(filling.count_total, 0);
     assert_eq!(book.level_count(Side::Bid), 1_000);
 }

@@ -1,59 +1,18 @@
 //! The hot thread's promise: once warm, a connection allocates nothing, TLS included.
 //!
-//! The allocator below counts per thread, so the server's thread and the cold steps do not disturb. It is the one place
-//! of these tests that needs `unsafe`: an allocator is an unsafe trait.
+//! Allocations are counted per thread, so the server's thread and the cold steps do not disturb.
 
 #![allow(clippy::unwrap_used, reason = "servers' threads unwrap as the tests do")]
 
 mod net_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
 use net_support::{PATIENCE, TLS, TLS12, Wire, clock, serve_websocket, text_frame};
 use quantumflow_feeds::net::{Connection, ConnectionError, IdleStrategy, Poller};
 use quantumflow_feeds::ws::{Limits, Message, Opcode, Protocol, encode_frame};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has no counter any more; nobody asks for it either.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator with the arguments as they came; counting touches a thread-local
-// cell that needs no allocation of its own.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations() -> u64 {
-    ALLOCATIONS.with(Cell::get)
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -105,9 +64,8 @@ fn run(poller: &mut Poller, connection: &mut Connection, frames: usize, mode: Mo
 
 #[test]
 fn counter_counts() {
-    let before = allocations();
-    drop(std::hint::black_box(vec![1u8; 100]));
-    assert_eq!(allocations(), before + 1);
+    let counted = measure(|| drop(std::hint::black_box(vec![1u8; 100])));
+    assert_eq!(counted.count_total, 1);
 }
 
 /// Frames one by one, each answered before the next comes: the latency case.
@@ -135,9 +93,11 @@ fn one_frame_per_read_allocates_nothing() {
         let mut poller = Poller::new(1, IdleStrategy::Wait { timeout: PATIENCE }).unwrap();
         poller.add(0, &mut connection).unwrap();
         run(&mut poller, &mut connection, WARM_UP, Mode::Answer);
-        let (before, reads) = (allocations(), connection.totals().reads);
-        assert_eq!(run(&mut poller, &mut connection, FRAMES, Mode::Answer), FRAMES * 563);
-        let (allocated, reads) = (allocations() - before, connection.totals().reads - reads);
+        let reads = connection.totals().reads;
+        let mut bytes = 0;
+        let allocated = measure(|| bytes = run(&mut poller, &mut connection, FRAMES, Mode::Answer)).count_total;
+        let reads = connection.totals().reads - reads;
+        assert_eq!(bytes, FRAMES * 563);
         println!(
             "{wire:?}: {allocated} allocations, {:.3} reads per message, {}",
             reads as f64 / FRAMES as f64,
@@ -167,10 +127,13 @@ fn a_burst_allocates_nothing() {
         let mut poller = Poller::new(1, IdleStrategy::Wait { timeout: PATIENCE }).unwrap();
         poller.add(0, &mut connection).unwrap();
         run(&mut poller, &mut connection, 1_000, Mode::Race);
-        let (before, totals) = (allocations(), connection.totals());
-        run(&mut poller, &mut connection, FRAMES / 2, Mode::Race);
-        run(&mut poller, &mut connection, FRAMES / 2, Mode::Lag);
-        let (allocated, now) = (allocations() - before, connection.totals());
+        let totals = connection.totals();
+        let burst = || {
+            run(&mut poller, &mut connection, FRAMES / 2, Mode::Race);
+            run(&mut poller, &mut connection, FRAMES / 2, Mode::Lag);
+        };
+        let allocated = measure(burst).count_total;
+        let now = connection.totals();
         println!(
             "{wire:?}: {allocated} allocations, {:.3} reads per message",
             (now.reads - totals.reads) as f64 / (now.messages - totals.messages) as f64

@@ -4,45 +4,13 @@
 
 mod venue_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocation_counter::measure;
 use quantumflow_feeds::capture::{TapKind, capture_tap};
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
 use venue_support::{BINANCE, KRAKEN_25, frames, recordings};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the count is a plain cell of this thread that allocates
-// nothing itself.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[derive(Default)]
 struct Count(u64);
@@ -63,7 +31,6 @@ fn second_run(venue: VenueId, symbol: &str, frames: &[(UnixNanos, String)]) -> u
     let (mut out, mut sink) = (Outbox::new(), Count::default());
     let (mut tap, mut drain) = capture_tap(1 << 20, 64);
     let mut run = || {
-        let before = ALLOCATIONS.with(Cell::get);
         session.on_open(UnixNanos(1), &mut sink, &mut out);
         for (time, frame) in frames {
             let mut stamps = Stamps {
@@ -88,10 +55,9 @@ fn second_run(venue: VenueId, symbol: &str, frames: &[(UnixNanos, String)]) -> u
             out.clear();
         }
         session.on_close(&mut sink);
-        ALLOCATIONS.with(Cell::get) - before
     };
     run();
-    let allocations = run();
+    let allocations = measure(run).count_total;
     assert!(sink.0 > 100);
     assert!(!drain.is_finished());
     allocations
