@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quantumflow_region::{RegionOptions, RegionReader, RegionWriter, ThreadWriter};
+use quantumflow_region::{HistogramSnapshot, Metric, RegionOptions, RegionReader, RegionWriter, Shape, ThreadWriter};
 
 use crate::source::{Condition, Pass, Region, Sight, View};
 
@@ -53,4 +53,18 @@ pub(crate) fn down(condition: Condition, reason: Option<&str>) -> Sight {
         },
         pass: None,
     }
+}
+
+/// A histogram of these raw values, as a reader copies it from a region.
+pub(crate) fn histogram_of(shape: Shape, values: &[u64]) -> HistogramSnapshot {
+    static WIDE: Metric = Metric::latency("hft_x_seconds").help("Values.");
+    let mut metric = WIDE;
+    metric.shape = Some(shape);
+    let metric: &'static Metric = Box::leak(Box::new(metric));
+    let region = RegionWriter::private(&RegionOptions::new("engine", 1)).unwrap();
+    let writer = region.writer("hot-0").unwrap();
+    let histogram = writer.histogram(metric, &[]).unwrap();
+    values.iter().for_each(|&value| histogram.record(value));
+    let snapshot = RegionReader::of(&region).unwrap().snapshot().unwrap();
+    snapshot.histogram("hft_x_seconds", &[]).unwrap().clone()
 }

@@ -5,7 +5,7 @@
 //! two significant digits by less than half a percent: 100 µs is shown as `le="9.9839e-05"`, the largest value of the
 //! bucket that ends there, and the count is exactly that of the recorded values up to it. Nothing is interpolated.
 
-use quantumflow_region::{Shape, Unit};
+use quantumflow_region::{HistogramSnapshot, Shape, Unit};
 
 /// The edges to show, rising, in the raw unit: each is the largest value of a bucket. At most 30, the open end not
 /// included.
@@ -21,18 +21,19 @@ pub fn edges(shape: Shape, unit: Unit, scale: i8) -> Vec<u64> {
     edges
 }
 
-/// How many of the values with these bucket counts are at most each edge; and how many there are in all.
-pub fn cumulate(shape: Shape, counts: &[u64], edges: &[u64]) -> (Vec<u64>, u64) {
+/// How many of the values are at most each edge; and how many there are in all.
+pub fn cumulate(histogram: &HistogramSnapshot, edges: &[u64]) -> (Vec<u64>, u64) {
+    let mut held = histogram.held().peekable();
     let mut total = 0_u64;
-    let mut next = 0;
     let cumulative = edges.iter().map(|&edge| {
-        let end = shape.index(edge) + 1;
-        total = counts[next..end].iter().fold(total, |sum, &n| sum.saturating_add(n));
-        next = end;
+        let last = histogram.shape().index(edge);
+        while let Some((_, n)) = held.next_if(|(index, _)| *index <= last) {
+            total = total.saturating_add(n);
+        }
         total
     });
     let cumulative = cumulative.collect();
-    let count = counts[next..].iter().fold(total, |sum, &n| sum.saturating_add(n));
+    let count = held.fold(total, |sum, (_, n)| sum.saturating_add(n));
     (cumulative, count)
 }
 
@@ -106,6 +107,7 @@ fn nearest_edge(shape: Shape, raw: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::histogram_of;
     use hdrhistogram::Histogram;
     use proptest::prelude::*;
 
@@ -155,14 +157,12 @@ mod tests {
         fn counts_are_those_of_hdrhistogram(values in prop::collection::vec(0_u64..1 << 36, 0..300), shifts in prop::collection::vec(0_u32..36, 300)) {
             let (shape, unit, scale) = LATENCY;
             let mut oracle = Histogram::<u64>::new_with_bounds(1, shape.highest_value(), 2).unwrap();
-            let mut counts = vec![0; shape.bucket_count()];
             let values: Vec<u64> = values.iter().zip(shifts).map(|(v, shift)| v >> shift).collect();
             for &value in &values {
                 oracle.record(value).unwrap();
-                counts[shape.index(value)] += 1;
             }
             let edges = edges(shape, unit, scale);
-            let (cumulative, count) = cumulate(shape, &counts, &edges);
+            let (cumulative, count) = cumulate(&histogram_of(shape, &values), &edges);
             prop_assert_eq!(count, oracle.len());
             for (&edge, &at_most) in edges.iter().zip(&cumulative) {
                 prop_assert_eq!(oracle.highest_equivalent(edge), edge, "an edge of its buckets, too");

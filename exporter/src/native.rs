@@ -69,16 +69,14 @@ impl Table {
 
     /// The histogram in exponential buckets.
     pub fn convert(&self, histogram: &HistogramSnapshot) -> Native {
-        let counts = histogram.counts();
         let mut native = Native {
             schema: self.schema,
-            zero_count: counts.first().copied().unwrap_or(0),
+            zero_count: histogram.count_in(0),
             ..Native::default()
         };
         let mut run = Run::default();
-        let held = counts.iter().zip(&self.index).skip(1).filter(|(count, _)| **count > 0);
-        for (&count, &index) in held {
-            run.add(index, count, &mut native);
+        for (bucket, count) in histogram.held().filter(|(bucket, _)| *bucket > 0) {
+            run.add(self.index[bucket], count, &mut native);
         }
         run.flush(&mut native);
         native

@@ -18,6 +18,7 @@
 //! One thread records, with plain stores. A reader takes `end`, then everything else, then `begin`: each record that had
 //! finished before is in its copy, none that began after is, so the number of records in the copy lies in `[end, begin]`.
 
+use crate::counts::Counts;
 use crate::layout::Shape;
 use crate::sync::{Words, fence_acquire, fence_release};
 
@@ -92,15 +93,14 @@ pub(crate) fn record(words: &impl Words, shape: Shape, value: u64) {
 pub(crate) fn read(words: &impl Words, shape: Shape) -> HistogramSnapshot {
     let end = words.load(END);
     fence_acquire();
-    let counts: Vec<u64> = (0..shape.bucket_count()).map(|i| words.load(BUCKETS + i)).collect();
+    let counts = Counts::collect((0..shape.bucket_count()).map(|i| words.load(BUCKETS + i)));
     let (sum, max, clipped) = (words.load(SUM), words.load(MAX), words.load(CLIPPED));
     fence_acquire();
     let begin = words.load(BEGIN);
-    let count = counts.iter().fold(0u64, |total, &n| total.saturating_add(n));
     HistogramSnapshot {
         shape,
+        count: counts.sum(),
         counts,
-        count,
         sum,
         max,
         clipped,
@@ -129,7 +129,7 @@ pub(crate) fn read_settled(words: &impl Words, shape: Shape) -> HistogramSnapsho
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramSnapshot {
     shape: Shape,
-    counts: Vec<u64>,
+    counts: Counts,
     count: u64,
     sum: u64,
     max: u64,
@@ -141,10 +141,9 @@ pub struct HistogramSnapshot {
 impl HistogramSnapshot {
     /// A histogram without a record.
     pub fn empty(shape: Shape) -> Self {
-        let counts = vec![0; shape.bucket_count()];
         Self {
             shape,
-            counts,
+            counts: Counts::default(),
             count: 0,
             sum: 0,
             max: 0,
@@ -199,15 +198,19 @@ impl HistogramSnapshot {
         (self.count_min, self.count_max)
     }
 
-    /// Every bucket's count, by index.
-    pub fn counts(&self) -> &[u64] {
-        &self.counts
+    /// The count of the bucket with this index.
+    pub fn count_in(&self, index: usize) -> u64 {
+        self.counts.get(index)
+    }
+
+    /// The buckets that hold something, in rising order: `(index of the bucket, count)`.
+    pub fn held(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.counts.held()
     }
 
     /// The buckets that hold something, in rising order: `(largest value of the bucket, count)`.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let held = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        held.map(|(index, &count)| (self.shape.highest(index), count))
+        self.held().map(|(index, count)| (self.shape.highest(index), count))
     }
 
     /// How many values are at most `bound`: exact where `bound` is the largest value of its bucket, else up to the
@@ -222,9 +225,8 @@ impl HistogramSnapshot {
         } else {
             index
         };
-        self.counts[..whole]
-            .iter()
-            .fold(0u64, |total, &n| total.saturating_add(n))
+        let below = self.held().take_while(|(index, _)| *index < whole);
+        below.fold(0u64, |total, (_, n)| total.saturating_add(n))
     }
 
     /// The value below or at which `percentile` percent (0 to 100) of the values lie: the largest value of the bucket
@@ -236,7 +238,7 @@ impl HistogramSnapshot {
         let share = (percentile / 100.0).clamp(0.0, 1.0);
         let wanted = ((share * self.count as f64).ceil() as u64).clamp(1, self.count);
         let mut passed = 0u64;
-        for (index, &n) in self.counts.iter().enumerate() {
+        for (index, n) in self.held() {
             passed = passed.saturating_add(n);
             if passed >= wanted {
                 return self.shape.highest(index).min(self.max);
@@ -253,17 +255,15 @@ impl HistogramSnapshot {
         if self.shape != earlier.shape {
             return None;
         }
-        let pairs = self.counts.iter().zip(&earlier.counts);
-        let counts: Vec<u64> = pairs.map(|(now, then)| now.checked_sub(*then)).collect::<Option<_>>()?;
-        let count = counts.iter().fold(0u64, |total, &n| total.saturating_add(n));
-        let max = counts
-            .iter()
-            .rposition(|&n| n > 0)
-            .map_or(0, |index| self.shape.highest(index).min(self.max));
+        let counts = self.counts.since(&earlier.counts)?;
+        let max = match counts.end() {
+            0 => 0,
+            end => self.shape.highest(end - 1).min(self.max),
+        };
         Some(Self {
             shape: self.shape,
+            count: counts.sum(),
             counts,
-            count,
             sum: self.sum.saturating_sub(earlier.sum),
             max,
             clipped: self.clipped.saturating_sub(earlier.clipped),
@@ -277,9 +277,7 @@ impl HistogramSnapshot {
         if self.shape != other.shape {
             return false;
         }
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine = mine.saturating_add(*theirs);
-        }
+        self.counts.add(&other.counts);
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);

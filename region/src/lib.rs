@@ -14,6 +14,7 @@
 
 pub mod catalogue;
 mod cells;
+mod counts;
 mod crc;
 pub mod directory;
 pub mod event;

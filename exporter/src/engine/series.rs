@@ -127,7 +127,7 @@ impl Layouts {
 
     fn distribution(&mut self, meta: &SeriesMeta, histogram: &HistogramSnapshot) -> Distribution {
         let layout = self.layout(meta, histogram.shape());
-        let (cumulative, count) = ladder::cumulate(histogram.shape(), histogram.counts(), &layout.edges);
+        let (cumulative, count) = ladder::cumulate(histogram, &layout.edges);
         Distribution {
             buckets: layout.bounds.iter().copied().zip(cumulative).collect(),
             sum: meta.to_base(histogram.sum() as f64),

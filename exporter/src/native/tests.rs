@@ -1,6 +1,6 @@
 use super::*;
+use crate::fixture::histogram_of;
 use proptest::prelude::*;
-use quantumflow_region::{Metric, RegionOptions, RegionReader, RegionWriter};
 
 /// Index and count of every bucket that a span covers, as the format's own rules read them.
 fn read(native: &Native) -> Vec<(i32, i64)> {
@@ -17,19 +17,6 @@ fn read(native: &Native) -> Vec<(i32, i64)> {
     }
     assert_eq!(deltas.next(), None, "no delta without a bucket");
     buckets
-}
-
-fn snapshot(shape: Shape, values: &[u64]) -> HistogramSnapshot {
-    static WIDE: Metric = Metric::latency("hft_x_seconds").help("Values.");
-    let mut metric = WIDE;
-    metric.shape = Some(shape);
-    let metric: &'static Metric = Box::leak(Box::new(metric));
-    let region = RegionWriter::private(&RegionOptions::new("engine", 1)).unwrap();
-    let writer = region.writer("hot-0").unwrap();
-    let histogram = writer.histogram(metric, &[]).unwrap();
-    values.iter().for_each(|&value| histogram.record(value));
-    let snapshot = RegionReader::of(&region).unwrap().snapshot().unwrap();
-    snapshot.histogram("hft_x_seconds", &[]).unwrap().clone()
 }
 
 #[test]
@@ -100,7 +87,7 @@ proptest! {
     fn f13_native_buckets_are_those_of_the_values_or_next_to_them(values in prop::collection::vec((0_u64..1 << 36, 0_u32..36), 0..200)) {
         let values: Vec<u64> = values.into_iter().map(|(value, shift)| value >> shift).collect();
         let table = Table::new(Shape::LATENCY_NS, -9);
-        let native = table.convert(&snapshot(Shape::LATENCY_NS, &values));
+        let native = table.convert(&histogram_of(Shape::LATENCY_NS, &values));
         let buckets = read(&native);
         prop_assert!(buckets.iter().all(|(_, count)| *count >= 0));
         let total: i64 = buckets.iter().map(|(_, count)| count).sum();
