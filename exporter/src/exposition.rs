@@ -101,6 +101,45 @@ fn escape(text: &mut String, raw: &str, quotes: bool) {
     }
 }
 
+/// The beginnings of sample lines. The labels of a series are written once and copied into all lines of it.
+#[derive(Default)]
+struct Samples {
+    labels: String,
+}
+
+impl Samples {
+    /// The lines that follow are of the series with these labels.
+    fn of<'a>(&mut self, labels: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.labels.clear();
+        for (name, value) in labels {
+            if !self.labels.is_empty() {
+                self.labels.push(',');
+            }
+            self.labels.push_str(name);
+            self.labels.push_str("=\"");
+            escape(&mut self.labels, value, true);
+            self.labels.push('"');
+        }
+    }
+
+    /// Appends a line up to the space before its value.
+    fn begin(&self, text: &mut String, name: &str, suffix: &str, le: Option<&str>) {
+        text.push_str(name);
+        text.push_str(suffix);
+        if !self.labels.is_empty() || le.is_some() {
+            text.push('{');
+            text.push_str(&self.labels);
+            if let Some(le) = le {
+                text.push_str(if self.labels.is_empty() { "le=\"" } else { ",le=\"" });
+                text.push_str(le);
+                text.push('"');
+            }
+            text.push('}');
+        }
+        text.push(' ');
+    }
+}
+
 /// Spelled bounds by their place in a histogram: the next one mostly has the same.
 #[derive(Default)]
 struct Bounds(Vec<(u64, String)>);

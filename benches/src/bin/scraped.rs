@@ -40,8 +40,9 @@ struct Args {
     /// Processor of the writer; -1 leaves it to the scheduler
     #[arg(long, default_value_t = 1)]
     core: i32,
-    /// What the scraper accepts, as in the header of that name
-    #[arg(long, default_value = "text/plain")]
+    /// What the scraper accepts, as in the header of that name; Prometheus asks for OpenMetrics, or for protobuf where
+    /// native histograms are on
+    #[arg(long, default_value = "application/openmetrics-text;version=1.0.0")]
     accept: String,
     /// The exporter; beside this program if not given
     #[arg(long)]

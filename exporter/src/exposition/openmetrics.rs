@@ -6,13 +6,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Bounds, canonical, escape};
-use crate::family::{Families, Family, Labels, Type, Value};
+use super::{Bounds, Samples, canonical, escape};
+use crate::family::{Families, Family, Type, Value};
 
 /// Writes the families.
 pub fn encode(families: &Families) -> String {
     let mut text = String::with_capacity(64 * 1024);
-    let mut spelled = Bounds::default();
+    let (mut samples, mut spelled) = (Samples::default(), Bounds::default());
     for (name, family) in families.iter() {
         let (stem, kind) = naming(name, family, families);
         let _ = writeln!(text, "# TYPE {stem} {kind}");
@@ -28,28 +28,21 @@ pub fn encode(families: &Families) -> String {
             text.push('\n');
         }
         for series in &family.series {
+            samples.of(series.labels.iter().map(|(name, value)| (&**name, &**value)));
+            let mut sample = |suffix, le: Option<&str>, value| {
+                samples.begin(&mut text, name, suffix, le);
+                number(&mut text, value);
+            };
             match &series.value {
-                Value::Number(value) => sample(&mut text, name, "", &series.labels, None, *value),
+                Value::Number(value) => sample("", None, *value),
                 Value::Distribution(distribution) => {
-                    let bounds = distribution
-                        .buckets
-                        .iter()
-                        .copied()
-                        .filter(|(bound, _)| bound.is_finite());
-                    let bounds = bounds.chain([(f64::INFINITY, distribution.count)]);
+                    let finite = distribution.buckets.iter().filter(|(bound, _)| bound.is_finite());
+                    let bounds = finite.copied().chain([(f64::INFINITY, distribution.count)]);
                     for (place, (bound, count)) in bounds.enumerate() {
-                        let le = spelled.spell(place, bound);
-                        sample(&mut text, name, "_bucket", &series.labels, Some(le), count as f64);
+                        sample("_bucket", Some(spelled.spell(place, bound)), count as f64);
                     }
-                    sample(&mut text, name, "_sum", &series.labels, None, distribution.sum);
-                    sample(
-                        &mut text,
-                        name,
-                        "_count",
-                        &series.labels,
-                        None,
-                        distribution.count as f64,
-                    );
+                    sample("_sum", None, distribution.sum);
+                    sample("_count", None, distribution.count as f64);
                 }
             }
         }
@@ -71,30 +64,12 @@ fn naming<'a>(name: &'a str, family: &Family, families: &Families) -> (&'a str, 
     }
 }
 
-fn sample(text: &mut String, name: &str, suffix: &str, labels: &Labels, le: Option<&str>, value: f64) {
-    text.push_str(name);
-    text.push_str(suffix);
-    let mut separator = '{';
-    for (label, value) in labels
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .chain(le.map(|le| ("le", le)))
-    {
-        text.push(separator);
-        separator = ',';
-        text.push_str(label);
-        text.push_str("=\"");
-        escape(text, value, true);
-        text.push('"');
-    }
-    if separator == ',' {
-        text.push('}');
-    }
+fn number(text: &mut String, value: f64) {
     // Integers as such, others in the shortest form that keeps a huge one from printing three hundred digits.
     let _ = if value.fract() == 0.0 && value.abs() < EXACT_MAX {
-        writeln!(text, " {}", value as i64)
+        writeln!(text, "{}", value as i64)
     } else {
-        writeln!(text, " {}", canonical(value))
+        writeln!(text, "{}", canonical(value))
     };
 }
 

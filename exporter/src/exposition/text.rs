@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Error, TextEncoder};
 
-use super::{Bounds, escape};
+use super::{Bounds, Samples, escape};
 use crate::family::{Families, Series, Type, Value};
 
 /// The families as the `prometheus` crate holds them. Native buckets and times of creation have no place there.
@@ -73,11 +73,11 @@ fn metric(kind: Type, series: &Series) -> proto::Metric {
 /// What the encoder refuses: a family without a name or without a metric.
 pub fn encode(families: &[MetricFamily]) -> Result<String, Error> {
     let mut text = String::with_capacity(64 * 1024);
-    let mut spelled = Bounds::default();
+    let (mut samples, mut spelled) = (Samples::default(), Bounds::default());
     let encoder = TextEncoder::new();
     for family in families {
         if family.get_field_type() == MetricType::HISTOGRAM {
-            histogram(&mut text, family, &mut spelled);
+            histogram(&mut text, family, &mut samples, &mut spelled);
         } else {
             encoder.encode_utf8(std::slice::from_ref(family), &mut text)?;
         }
@@ -85,7 +85,7 @@ pub fn encode(families: &[MetricFamily]) -> Result<String, Error> {
     Ok(text)
 }
 
-fn histogram(text: &mut String, family: &MetricFamily, spelled: &mut Bounds) {
+fn histogram(text: &mut String, family: &MetricFamily, samples: &mut Samples, spelled: &mut Bounds) {
     let name = family.name();
     if !family.help().is_empty() {
         let _ = write!(text, "# HELP {name} ");
@@ -95,45 +95,20 @@ fn histogram(text: &mut String, family: &MetricFamily, spelled: &mut Bounds) {
     let _ = writeln!(text, "# TYPE {name} histogram");
     for metric in family.get_metric() {
         let histogram = metric.get_histogram();
-        let labels = metric.get_label();
+        samples.of(metric.get_label().iter().map(|pair| (pair.name(), pair.value())));
+        let mut sample = |suffix, le: Option<&str>, value: &dyn std::fmt::Display| {
+            samples.begin(text, name, suffix, le);
+            let _ = writeln!(text, "{value}");
+        };
         let finite = histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite());
         let bounds = finite.map(|b| (b.upper_bound(), b.cumulative_count()));
         let bounds = bounds.chain([(f64::INFINITY, histogram.get_sample_count())]);
         for (place, (bound, count)) in bounds.enumerate() {
-            sample(text, name, "_bucket", labels, Some(spelled.spell(place, bound)), &count);
+            sample("_bucket", Some(spelled.spell(place, bound)), &count);
         }
-        sample(text, name, "_sum", labels, None, &histogram.get_sample_sum());
-        sample(text, name, "_count", labels, None, &histogram.get_sample_count());
+        sample("_sum", None, &histogram.get_sample_sum());
+        sample("_count", None, &histogram.get_sample_count());
     }
-}
-
-fn sample(
-    text: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &[LabelPair],
-    le: Option<&str>,
-    value: &dyn std::fmt::Display,
-) {
-    text.push_str(name);
-    text.push_str(suffix);
-    let labels = labels
-        .iter()
-        .map(|pair| (pair.name(), pair.value()))
-        .chain(le.map(|bound| ("le", bound)));
-    let mut separator = '{';
-    for (label, value) in labels {
-        text.push(separator);
-        separator = ',';
-        text.push_str(label);
-        text.push_str("=\"");
-        escape(text, value, true);
-        text.push('"');
-    }
-    if separator == ',' {
-        text.push('}');
-    }
-    let _ = writeln!(text, " {value}");
 }
 
 #[cfg(test)]
