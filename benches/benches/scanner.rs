@@ -14,7 +14,7 @@ use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
-use quantumflow_feeds::venue::{Outbox, binance, kraken};
+use quantumflow_feeds::venue::{Outbox, Wire as _, binance, kraken};
 use quantumflow_feeds::{Scale, Stamps, SymbolId};
 
 fn binance_parser() -> binance::Parser {
@@ -38,11 +38,12 @@ fn binance_diff(criterion: &mut Criterion) {
             group.throughput(Throughput::Bytes(frames.iter().map(|frame| frame.len() as u64).sum()));
             let mut parser = binance_parser();
             let mut changes: Vec<LevelChange> = Vec::with_capacity(1 << 12);
+            let mut prints: Vec<Print> = Vec::with_capacity(64);
             group.bench_function(BenchmarkId::new(name, format!("L{levels}")), |bench| {
                 bench.iter(|| {
                     for frame in &frames {
                         parser
-                            .parse(black_box(frame.as_bytes()), &mut changes)
+                            .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
                             .expect("the generator's shape");
                         black_box(&changes);
                     }
@@ -54,7 +55,7 @@ fn binance_diff(criterion: &mut Criterion) {
                     bench.iter(|| {
                         for frame in &frames {
                             parser
-                                .parse_any(black_box(frame.as_bytes()), &mut changes)
+                                .parse_slowly(black_box(frame.as_bytes()), &mut changes, &mut prints)
                                 .expect("the generator's shape");
                             black_box(&changes);
                         }
@@ -71,6 +72,7 @@ fn small_frames(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scanner/frame");
     let mut parser = binance_parser();
     let mut changes = Vec::with_capacity(64);
+    let mut prints: Vec<Print> = Vec::with_capacity(64);
     for (name, frame) in [
         (
             "binance_trade",
@@ -84,14 +86,13 @@ fn small_frames(criterion: &mut Criterion) {
         group.bench_function(name, |bench| {
             bench.iter(|| {
                 parser
-                    .parse(black_box(frame.as_bytes()), &mut changes)
+                    .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
                     .expect("a known shape")
             })
         });
     }
     let mut parser = kraken::Parser::new(["BTC/USD"].into_iter());
     assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
-    let mut prints: Vec<Print> = Vec::with_capacity(64);
     let frame = r#"{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":64000.1,"qty":0.50000000},{"price":63999.5,"qty":0.00000000}],"asks":[{"price":64000.2,"qty":1.25000000}],"checksum":2114181697,"timestamp":"2026-05-27T14:51:03.120456Z"}]}"#;
     group.bench_function("kraken_update_3", |bench| {
         bench.iter(|| {

@@ -6,6 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use quantumflow_feeds::venue::Wire as _;
 use quantumflow_feeds::venue::binance::Parser;
 use quantumflow_feeds::{Scale, SymbolId, VenueId};
 use quantumflow_fuzz::script;
@@ -28,9 +29,10 @@ fn agree(input: &[u8], scale: Scale) {
         parser
     });
     let (mut changes, mut slow_changes) = (Vec::new(), Vec::new());
+    let (mut prints, mut slow_prints) = (Vec::new(), Vec::new());
     for frame in script::frames(input) {
-        let read = parser.parse(frame, &mut changes);
-        let slow = slow_parser.parse_any(frame, &mut slow_changes);
+        let read = parser.parse(frame, &mut changes, &mut prints);
+        let slow = slow_parser.parse_slowly(frame, &mut slow_changes, &mut slow_prints);
         assert_eq!(
             read.is_ok(),
             slow.is_ok(),
@@ -40,6 +42,7 @@ fn agree(input: &[u8], scale: Scale) {
         if read.is_ok() {
             assert_eq!(read, slow, "{}", String::from_utf8_lossy(frame));
             assert_eq!(changes, slow_changes, "{}", String::from_utf8_lossy(frame));
+            assert_eq!(prints, slow_prints, "{}", String::from_utf8_lossy(frame));
         }
     }
 }

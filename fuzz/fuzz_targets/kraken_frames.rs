@@ -6,6 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use quantumflow_feeds::venue::Wire as _;
 use quantumflow_feeds::venue::kraken::Parser;
 use quantumflow_feeds::{Scale, SymbolId, VenueId};
 use quantumflow_fuzz::script;
@@ -31,7 +32,7 @@ fn agree(input: &[u8], scale: Scale) {
     let (mut prints, mut slow_prints) = (Vec::new(), Vec::new());
     for frame in script::frames(input) {
         let read = parser.parse(frame, &mut changes, &mut prints);
-        let slow = slow_parser.parse_any(frame, &mut slow_changes, &mut slow_prints);
+        let slow = slow_parser.parse_slowly(frame, &mut slow_changes, &mut slow_prints);
         assert_eq!(
             read.is_ok(),
             slow.is_ok(),

@@ -1,7 +1,9 @@
 //! From a payload to changes in cents and 10^-8: the libraries, each as it is meant to be used, and our scanner.
 
 use quantumflow_feeds::event::LevelChange;
-use quantumflow_feeds::venue::binance::{Message, Parser};
+use quantumflow_feeds::venue::Wire as _;
+use quantumflow_feeds::venue::binance::Parser;
+use quantumflow_feeds::venue::message::{Message, Print};
 use quantumflow_feeds::{Scale, Side, SymbolId};
 use serde::Deserialize;
 use simd_json::base::ValueIntoString;
@@ -176,6 +178,7 @@ impl Parse for SimdTape {
 pub struct OwnScanner {
     parser: Parser,
     changes: Vec<LevelChange>,
+    prints: Vec<Print>,
 }
 
 impl Default for OwnScanner {
@@ -185,6 +188,7 @@ impl Default for OwnScanner {
         Self {
             parser,
             changes: Vec::with_capacity(1 << 12),
+            prints: Vec::new(),
         }
     }
 }
@@ -196,9 +200,9 @@ impl Parse for OwnScanner {
     fn parse(&mut self, payload: &[u8], mut each: impl FnMut(Side, i64, i64)) {
         let message = self
             .parser
-            .parse(payload, &mut self.changes)
+            .parse(payload, &mut self.changes, &mut self.prints)
             .expect("the generator's shape");
-        assert!(matches!(message, Message::Diff(_)));
+        assert!(matches!(message, Message::Book(_)));
         for change in &self.changes {
             each(change.side, change.price.0, change.qty.0);
         }

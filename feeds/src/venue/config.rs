@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
+use super::kraken;
 use super::symbols::SYMBOL_BYTES_MAX;
 
 /// One connection's worth of one venue.
@@ -116,7 +117,7 @@ impl SessionConfig {
         }
         let (depth_is_known, allowed) = match venue {
             VenueId::BinanceSpot => ((100..=5000).contains(&self.depth), "100 to 5000"),
-            VenueId::KrakenV2 => (KRAKEN_DEPTHS.contains(&self.depth), "10, 25, 100, 500 or 1000"),
+            VenueId::KrakenV2 => (kraken::DEPTHS.contains(&self.depth), "10, 25, 100, 500 or 1000"),
         };
         if !depth_is_known {
             return Err(SessionConfigError::InvalidDepth {
@@ -156,9 +157,6 @@ impl SessionConfig {
         Ok(spellings)
     }
 }
-
-/// The depths that Kraken knows.
-pub(super) const KRAKEN_DEPTHS: [u32; 5] = [10, 25, 100, 500, 1000];
 
 /// Symbols of one connection: three streams each stay far below Binance's 1,024, and the path of the combined stream
 /// below what servers accept.

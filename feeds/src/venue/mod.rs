@@ -17,22 +17,30 @@ mod backlog;
 pub mod binance;
 mod budget;
 mod config;
+mod fields;
 mod json;
 pub mod kraken;
 mod levels;
 pub mod message;
 mod outbox;
+#[cfg(test)]
+mod roads;
+mod rules;
+mod session;
 mod symbols;
 mod time;
+mod wire;
 
 pub use config::{SessionConfig, SessionConfigError};
 pub use outbox::{Outbox, ReconnectReason, SnapshotRequest};
+pub use wire::Wire;
 
 use crate::Sink;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::event::{SnapshotFault, Stamps};
 use crate::types::{Instrument, Quality, SymbolId, UnixNanos, VenueId};
+use session::VenueSession;
 
 /// One connection's worth of one venue, without the connection.
 ///
@@ -41,8 +49,8 @@ use crate::types::{Instrument, Quality, SymbolId, UnixNanos, VenueId};
 pub struct Session(Dialect);
 
 enum Dialect {
-    Binance(binance::BinanceSession),
-    Kraken(kraken::KrakenSession),
+    Binance(VenueSession<binance::Binance>),
+    Kraken(VenueSession<kraken::Kraken>),
 }
 
 macro_rules! each {
@@ -62,8 +70,8 @@ impl Session {
     pub fn new(config: &SessionConfig) -> Result<Self, SessionConfigError> {
         let spellings = config.check()?;
         Ok(Self(match config.venue {
-            VenueId::BinanceSpot => Dialect::Binance(binance::BinanceSession::new(config, spellings)),
-            VenueId::KrakenV2 => Dialect::Kraken(kraken::KrakenSession::new(config, spellings)),
+            VenueId::BinanceSpot => Dialect::Binance(VenueSession::new(config, spellings)),
+            VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
         }))
     }
 

@@ -59,6 +59,18 @@ impl SymbolTable {
     }
 }
 
+/// The symbol that a frame of broken JSON names by `prefix`, its spelling and `end`.
+#[cold]
+pub(crate) fn named_in(frame: &[u8], symbols: &SymbolTable, prefix: &[u8], end: u8) -> Option<SymbolId> {
+    let names = |spelling: &[u8]| {
+        frame.windows(prefix.len() + spelling.len() + 1).any(|window| {
+            window.starts_with(prefix) && window[prefix.len()..].starts_with(spelling) && window.last() == Some(&end)
+        })
+    };
+    let mut named = symbols.iter().filter(|(_, spelling)| names(spelling));
+    named.next().map(|(symbol, _)| symbol)
+}
+
 /// The spelling padded with zeros. One that ends with a zero of its own, which a peer may well send, has no key: it would
 /// be that of a shorter one.
 fn key(spelling: &[u8]) -> Option<Key> {

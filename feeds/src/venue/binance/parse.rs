@@ -1,126 +1,76 @@
 //! Binance's messages: the scanner first, the slow road for everything else, one result type.
 
-use crate::decimal::{self, Decimals};
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
+use crate::types::{Price, Qty, Scale, Side, SymbolId};
+use crate::venue::fields::{decimal_of, decimals_of, level_decimals, levels, millis, pair, required, whole};
 use crate::venue::json::{Json, JsonReader};
 use crate::venue::levels::LevelScalers;
-use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers};
-use crate::venue::symbols::SymbolTable;
+use crate::venue::message::{
+    Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route, Scalers, Ticker,
+};
+use crate::venue::symbols::{SymbolTable, named_in};
+use crate::venue::wire::{ScalerTable, Wire};
 
 use super::scan;
 
-/// One message. The changes of a diff lie in the buffer that was given to [`Parser::parse`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// Changes of a book.
-    Diff(Diff),
-    /// The best bid and ask as the venue sees them.
-    Ticker(Ticker),
-    /// A trade.
-    Trade(Print),
-    /// An answer to a request, or another message that is not about a market.
-    Control,
-    /// An answer that refuses a request.
-    Refused,
-    /// The venue will close the connection.
-    Shutdown,
-}
-
-/// The head of a `depthUpdate`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Diff {
-    /// Whose book.
-    pub symbol: SymbolId,
-    /// `U`: the first update id that it contains.
-    pub first_id: u64,
-    /// `u`: the last update id that it contains.
-    pub last_id: u64,
-    /// `E`: when the venue sent it.
-    pub exchange_time: UnixNanos,
-}
-
-/// A `bookTicker`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticker {
-    /// Of which instrument.
-    pub symbol: SymbolId,
-    /// `u`: the update id of the state that it describes.
-    pub update_id: u64,
-    /// Best bid and what rests there.
-    pub bid: (Price, Qty),
-    /// Best ask and what rests there.
-    pub ask: (Price, Qty),
-}
-
-/// Reads frames of one connection. Keeps every buffer: after the first messages it allocates nothing.
+/// Reads frames of Binance.
 pub struct Parser {
     upper: SymbolTable,
     lower: SymbolTable,
-    scalers: Vec<LevelScalers>,
+    scalers: ScalerTable,
     likely: SymbolId,
     json: JsonReader,
 }
 
-/// Whose frame it is, found before its numbers are read.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Route {
-    /// A hot shape up to its numbers.
-    Scanned(scan::Head),
-    /// Another shape, about this symbol.
-    Slow { symbol: SymbolId, is_diff: bool },
-    /// About no symbol; read already.
-    Unrouted(Message),
-}
+impl Wire for Parser {
+    type Head = scan::Head;
 
-impl Parser {
-    /// A parser of these symbols, spelled as in payloads (`BTCUSDT`); their scales are zero decimals until they are set.
-    pub fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
+    fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
         let lower: Vec<String> = symbols.clone().map(str::to_ascii_lowercase).collect();
-        let zero = LevelScalers::new(Scalers::new(Scale::default()).expect("zero decimals are below the most"));
         Self {
             upper: SymbolTable::new(symbols),
-            scalers: vec![zero; lower.len()],
+            scalers: ScalerTable::new(lower.len()),
             lower: SymbolTable::new(lower.iter().map(String::as_str)),
             likely: SymbolId(0),
             json: JsonReader::new(),
         }
     }
 
-    /// Settles the decimals of a symbol's mantissas; false where the symbol or the scale does not exist.
-    pub fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
-        match (self.scalers.get_mut(symbol.index()), Scalers::new(scale)) {
-            (Some(slot), Some(scalers)) => {
-                *slot = LevelScalers::new(scalers);
-                true
-            }
-            _ => false,
-        }
+    fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
+        self.scalers.set(symbol, scale)
     }
 
-    /// Reads one frame. `changes` is emptied and gets the changes of a diff, in the order of the message.
-    ///
-    /// # Errors
-    /// [`ParseError`]; `changes` then means nothing.
     #[inline]
-    pub fn parse(&mut self, frame: &[u8], changes: &mut Vec<LevelChange>) -> Result<Message, ParseError> {
+    fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
         match scan::head(frame, &self.upper, &self.lower, self.likely) {
             Some(head) => {
                 self.likely = head.symbol;
-                self.parse_behind(frame, &head, changes)
+                Ok(Route::Market(Market::whole(head.symbol, head.kind(), Some(head))))
             }
-            None => self.parse_any(frame, changes),
+            None => self.route_slowly(frame),
         }
     }
 
-    /// The same through the slow road alone. Gives the same result for every frame that [`parse`](Self::parse) reads.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse).
+    #[inline]
+    fn scan(
+        &mut self,
+        frame: &[u8],
+        head: &scan::Head,
+        changes: &mut Vec<LevelChange>,
+        prints: &mut Vec<Print>,
+    ) -> Option<Message> {
+        scan::body(frame, head, self.scalers.of(head.symbol), changes, prints)
+    }
+
     #[cold]
     #[inline(never)]
-    pub fn parse_any(&mut self, frame: &[u8], changes: &mut Vec<LevelChange>) -> Result<Message, ParseError> {
-        changes.clear();
+    fn read_slowly(
+        &mut self,
+        frame: &[u8],
+        _part: u16,
+        changes: &mut Vec<LevelChange>,
+        prints: &mut Vec<Print>,
+    ) -> Result<Message, ParseError> {
         let Self {
             upper,
             lower,
@@ -131,59 +81,14 @@ impl Parser {
         json.read(frame, |json| {
             let envelope = Envelope::open(json)?;
             match envelope.route(upper, lower)? {
-                Target::Market(symbol, payload) => payload.read(symbol, scalers[symbol.index()].plain(), changes),
-                Target::Other(message) => Ok(message),
+                Target::Market(symbol, payload) => payload.read(symbol, scalers.plain(symbol), changes, prints),
+                Target::Other(notice) => Ok(Message::Notice(notice)),
             }
         })
         .unwrap_or(Err(ParseError::Malformed))
     }
 
-    /// Finds whose frame it is. `None` for a symbol in the error where even that is not known.
-    #[inline]
-    pub(super) fn route(&mut self, frame: &[u8]) -> Result<Route, ParseError> {
-        match scan::head(frame, &self.upper, &self.lower, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Scanned(head))
-            }
-            None => self.route_any(frame),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn route_any(&mut self, frame: &[u8]) -> Result<Route, ParseError> {
-        let Self { upper, lower, json, .. } = self;
-        json.read(frame, |json| {
-            let envelope = Envelope::open(json)?;
-            Ok(match envelope.route(upper, lower)? {
-                Target::Market(symbol, payload) => Route::Slow {
-                    symbol,
-                    is_diff: matches!(payload, Payload::Diff { .. }),
-                },
-                Target::Other(message) => Route::Unrouted(message),
-            })
-        })
-        .unwrap_or(Err(ParseError::Malformed))
-    }
-
-    /// Reads a frame whose head was scanned.
-    #[inline]
-    pub(super) fn parse_behind(
-        &mut self,
-        frame: &[u8],
-        head: &scan::Head,
-        changes: &mut Vec<LevelChange>,
-    ) -> Result<Message, ParseError> {
-        changes.clear();
-        match scan::body(frame, head, &mut self.scalers[head.symbol.index()], changes) {
-            Some(message) => Ok(message),
-            None => self.parse_any(frame, changes),
-        }
-    }
-
-    /// The decimals that the numbers of a frame need, whatever the scale is.
-    pub(super) fn decimals(&mut self, frame: &[u8]) -> Result<MessageDecimals, ParseError> {
+    fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
         let Self { upper, lower, json, .. } = self;
         json.read(frame, |json| match Envelope::open(json)?.route(upper, lower)? {
             Target::Market(_, payload) => payload.decimals(),
@@ -192,45 +97,47 @@ impl Parser {
         .unwrap_or(Err(ParseError::Malformed))
     }
 
-    /// Reads a REST snapshot: its `lastUpdateId`, the scale that holds its numbers without their trailing zeros, and its
-    /// levels at that scale into `levels`, bids first, best first.
-    pub(super) fn snapshot(&mut self, body: &[u8], levels: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
-        levels.clear();
-        if let Some(last_update_id) = scan::snapshot(body, &mut LevelScalers::new(WIRE_SCALERS), levels) {
-            return Ok((last_update_id, trim(levels)));
+    fn rest_snapshot(&mut self, body: &[u8], out: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
+        out.clear();
+        if let Some(last_update_id) = scan::snapshot(body, &mut LevelScalers::new(WIRE_SCALERS), out) {
+            return Ok((last_update_id, trim(out)));
         }
-        levels.clear();
+        out.clear();
         let read = self.json.read(body, |json| {
             let [last_update_id, bids, asks] = json
                 .get(["lastUpdateId", "bids", "asks"])
                 .ok_or(ParseError::Malformed)?;
             let mut needed = MessageDecimals::default();
-            level_decimals(bids, &mut needed)?;
-            level_decimals(asks, &mut needed)?;
+            level_decimals(bids, pair, &mut needed)?;
+            level_decimals(asks, pair, &mut needed)?;
             let scale = needed.significant();
             let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
-            read_levels(bids, Side::Bid, scalers, levels)?;
-            read_levels(asks, Side::Ask, scalers, levels)?;
+            levels(bids, Side::Bid, scalers, pair, out)?;
+            levels(asks, Side::Ask, scalers, pair, out)?;
             Ok((whole(last_update_id)?, scale))
         });
         read.unwrap_or(Err(ParseError::Malformed))
     }
 
-    /// The symbol that a frame of broken JSON names, if it names one in the way the venue would.
     #[cold]
-    pub(super) fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
-        let names = |prefix: &[u8], symbol: &[u8], end: u8| {
-            frame.windows(prefix.len() + symbol.len() + 1).any(|window| {
-                window.starts_with(prefix) && window[prefix.len()..].starts_with(symbol) && window.last() == Some(&end)
+    fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
+        named_in(frame, &self.upper, b"\"s\":\"", b'"').or_else(|| named_in(frame, &self.lower, b"\"stream\":\"", b'@'))
+    }
+}
+
+impl Parser {
+    #[cold]
+    #[inline(never)]
+    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
+        let Self { upper, lower, json, .. } = self;
+        json.read(frame, |json| {
+            let envelope = Envelope::open(json)?;
+            Ok(match envelope.route(upper, lower)? {
+                Target::Market(symbol, payload) => Route::Market(Market::whole(symbol, payload.kind(), None)),
+                Target::Other(notice) => Route::Notice(notice),
             })
-        };
-        let upper = self.upper.iter().find(|(_, symbol)| names(b"\"s\":\"", symbol, b'"'));
-        let lower = || {
-            self.lower
-                .iter()
-                .find(|(_, symbol)| names(b"\"stream\":\"", symbol, b'@'))
-        };
-        upper.or_else(lower).map(|(symbol, _)| symbol)
+        })
+        .unwrap_or(Err(ParseError::Malformed))
     }
 }
 
@@ -243,7 +150,7 @@ struct Envelope<'tape, 'text> {
 /// What an envelope turned out to be.
 enum Target<'tape, 'text> {
     Market(SymbolId, Payload<'tape, 'text>),
-    Other(Message),
+    Other(Notice),
 }
 
 enum Payload<'tape, 'text> {
@@ -278,14 +185,14 @@ impl<'tape, 'text> Envelope<'tape, 'text> {
         {
             Some("depthUpdate") => Payload::Diff(payload),
             Some("trade") => Payload::Trade(payload),
-            Some("serverShutdown") => return Ok(Target::Other(Message::Shutdown)),
+            Some("serverShutdown") => return Ok(Target::Other(Notice::Shutdown)),
             Some(_) => return Err(ParseError::Malformed),
             None if u.is_some() && b.is_some() && big_b.is_some() => Payload::Ticker(payload),
             None if self.stream.is_none() && (error.is_some() || code.is_some()) => {
-                return Ok(Target::Other(Message::Refused));
+                return Ok(Target::Other(Notice::Answer(Answer::REFUSED)));
             }
             None if self.stream.is_none() && result.is_some() && id.is_some() => {
-                return Ok(Target::Other(Message::Control));
+                return Ok(Target::Other(Notice::Control));
             }
             None => return Err(ParseError::Malformed),
         };
@@ -307,27 +214,36 @@ impl<'tape, 'text> Envelope<'tape, 'text> {
 }
 
 impl Payload<'_, '_> {
-    fn read(&self, symbol: SymbolId, scalers: Scalers, changes: &mut Vec<LevelChange>) -> Result<Message, ParseError> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Diff(_) => Kind::Update,
+            Self::Ticker(_) => Kind::Top,
+            Self::Trade(_) => Kind::Trades,
+        }
+    }
+
+    fn read(
+        &self,
+        symbol: SymbolId,
+        scalers: Scalers,
+        changes: &mut Vec<LevelChange>,
+        prints: &mut Vec<Print>,
+    ) -> Result<Message, ParseError> {
         let price = |json| decimal_of(json, scalers.price.decimals()).map(Price);
         let qty = |json| decimal_of(json, scalers.qty.decimals()).map(Qty);
         match *self {
             Self::Diff(json) => {
                 let [time, first, last, bids, asks] =
                     json.get(["E", "U", "u", "b", "a"]).ok_or(ParseError::Malformed)?;
-                let diff = Diff {
-                    symbol,
-                    first_id: whole(first)?,
-                    last_id: whole(last)?,
-                    exchange_time: millis(time)?,
-                };
-                read_levels(bids, Side::Bid, scalers, changes)?;
-                read_levels(asks, Side::Ask, scalers, changes)?;
-                Ok(Message::Diff(diff))
+                let diff = diff(symbol, whole(first)?, whole(last)?, whole(time)?)?;
+                levels(bids, Side::Bid, scalers, pair, changes)?;
+                levels(asks, Side::Ask, scalers, pair, changes)?;
+                Ok(diff)
             }
             Self::Ticker(json) => {
                 let [update_id, bid, bid_qty, ask, ask_qty] =
                     json.get(["u", "b", "B", "a", "A"]).ok_or(ParseError::Malformed)?;
-                Ok(Message::Ticker(Ticker {
+                Ok(Message::Top(Ticker {
                     symbol,
                     update_id: whole(update_id)?,
                     bid: (price(bid)?, qty(bid_qty)?),
@@ -338,14 +254,15 @@ impl Payload<'_, '_> {
                 let [trade_id, p, q, time, buyer_is_maker] =
                     json.get(["t", "p", "q", "T", "m"]).ok_or(ParseError::Malformed)?;
                 let buyer_is_maker = required(buyer_is_maker)?.bool().ok_or(ParseError::Malformed)?;
-                Ok(Message::Trade(Print {
+                prints.push(Print {
                     symbol,
                     trade_id: whole(trade_id)?,
                     price: price(p)?,
                     qty: qty(q)?,
                     aggressor: if buyer_is_maker { Side::Ask } else { Side::Bid },
-                    exchange_time: millis(time)?,
-                }))
+                    exchange_time: millis(whole(time)?)?,
+                });
+                Ok(Message::Trades { is_snapshot: false })
             }
         }
     }
@@ -355,8 +272,8 @@ impl Payload<'_, '_> {
         match *self {
             Self::Diff(json) => {
                 let [bids, asks] = json.get(["b", "a"]).ok_or(ParseError::Malformed)?;
-                level_decimals(bids, &mut needed)?;
-                level_decimals(asks, &mut needed)?;
+                level_decimals(bids, pair, &mut needed)?;
+                level_decimals(asks, pair, &mut needed)?;
             }
             Self::Ticker(json) => {
                 let [bid, bid_qty, ask, ask_qty] = json.get(["b", "B", "a", "A"]).ok_or(ParseError::Malformed)?;
@@ -397,50 +314,20 @@ fn trim(levels: &mut [LevelChange]) -> Scale {
     }
 }
 
-fn read_levels(
-    json: Option<Json<'_, '_>>,
-    side: Side,
-    scalers: Scalers,
-    changes: &mut Vec<LevelChange>,
-) -> Result<(), ParseError> {
-    for level in required(json)?.items().ok_or(ParseError::Malformed)? {
-        let (price, qty) = level.pair().ok_or(ParseError::Malformed)?;
-        let price = Price(decimal_of(Some(price), scalers.price.decimals())?);
-        let qty = Qty(decimal_of(Some(qty), scalers.qty.decimals())?);
-        changes.push(LevelChange { side, price, qty });
+/// A diff by its ids; one that ends before it begins is none.
+pub(super) fn diff(symbol: SymbolId, first_id: u64, last_id: u64, event_time_ms: u64) -> Result<Message, ParseError> {
+    if first_id > last_id {
+        return Err(ParseError::Malformed);
     }
-    Ok(())
-}
-
-fn level_decimals(json: Option<Json<'_, '_>>, needed: &mut MessageDecimals) -> Result<(), ParseError> {
-    for level in required(json)?.items().ok_or(ParseError::Malformed)? {
-        let (price, qty) = level.pair().ok_or(ParseError::Malformed)?;
-        needed.price = needed.price.max(decimals_of(Some(price))?);
-        needed.qty = needed.qty.max(decimals_of(Some(qty))?);
-    }
-    Ok(())
-}
-
-fn required<T>(value: Option<T>) -> Result<T, ParseError> {
-    value.ok_or(ParseError::Malformed)
-}
-
-fn decimal_of(json: Option<Json<'_, '_>>, decimals: u8) -> Result<i64, ParseError> {
-    let text = required(json)?.str().ok_or(ParseError::Malformed)?;
-    Ok(decimal::parse(text.as_bytes(), decimals)?)
-}
-
-fn decimals_of(json: Option<Json<'_, '_>>) -> Result<Decimals, ParseError> {
-    let text = required(json)?.str().ok_or(ParseError::Malformed)?;
-    Ok(decimal::decimals(text.as_bytes())?)
-}
-
-fn whole(json: Option<Json<'_, '_>>) -> Result<u64, ParseError> {
-    required(json)?.u64().ok_or(ParseError::Malformed)
-}
-
-fn millis(json: Option<Json<'_, '_>>) -> Result<UnixNanos, ParseError> {
-    UnixNanos::from_millis(whole(json)?).ok_or(ParseError::NumberOutOfRange)
+    Ok(Message::Book(BookMessage {
+        symbol,
+        is_snapshot: false,
+        first_id,
+        last_id,
+        previous_id: None,
+        checksum: None,
+        exchange_time: Some(millis(event_time_ms)?),
+    }))
 }
 
 /// The decimals that the venue prints, for every instrument so far.

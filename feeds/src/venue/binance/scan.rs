@@ -8,14 +8,14 @@ use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
 use crate::venue::levels::{self, LevelScalers, LevelText};
-use crate::venue::message::{Print, literal};
+use crate::venue::message::{self, Message, Print, Ticker, literal};
 use crate::venue::symbols::SymbolTable;
 
-use super::parse::{Diff, Message, Ticker};
+use super::parse::diff;
 
 /// The part of a frame up to its numbers: enough to know whose it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
     pub(super) symbol: SymbolId,
     kind: Kind,
     /// Whether the payload lies in `{"stream":…,"data":…}`.
@@ -25,13 +25,16 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Whether the frame is a diff: the kind that a snapshot is spliced into.
-    pub(super) fn is_diff(&self) -> bool {
-        matches!(self.kind, Kind::Diff { .. })
+    pub(super) fn kind(&self) -> message::Kind {
+        match self.kind {
+            Kind::Diff { .. } => message::Kind::Update,
+            Kind::Ticker { .. } => message::Kind::Top,
+            Kind::Trade => message::Kind::Trades,
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Diff { event_time_ms: u64 },
     Trade,
@@ -121,14 +124,15 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
     None
 }
 
-/// Reads the rest of a frame behind its head. A diff's changes are appended to `changes` (also where the frame turns out
-/// not to fit and `None` is returned).
+/// Reads the rest of a frame behind its head. Changes and trades are appended (also where the frame turns out not to fit
+/// and `None` is returned).
 #[inline]
 pub(super) fn body(
     frame: &[u8],
     head: &Head,
     scalers: &mut LevelScalers,
     changes: &mut Vec<LevelChange>,
+    prints: &mut Vec<Print>,
 ) -> Option<Message> {
     let symbol = head.symbol;
     let (message, rest) = match head.kind {
@@ -138,16 +142,7 @@ pub(super) fn body(
             let rest = frame.get(at..)?.strip_prefix(b",\"b\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Ask, scalers, changes)?;
-            let exchange_time = UnixNanos::from_millis(event_time_ms)?;
-            (
-                Message::Diff(Diff {
-                    symbol,
-                    first_id,
-                    last_id,
-                    exchange_time,
-                }),
-                rest,
-            )
+            (diff(symbol, first_id, last_id, event_time_ms).ok()?, rest)
         }
         Kind::Ticker { update_id } => {
             let (bid_price, rest) = scalers.price.scan(frame.get(head.at..)?, b"\",\"B\":\"")?;
@@ -157,7 +152,7 @@ pub(super) fn body(
             let bid = (Price(bid_price), Qty(bid_qty));
             let ask = (Price(ask_price), Qty(ask_qty));
             (
-                Message::Ticker(Ticker {
+                Message::Top(Ticker {
                     symbol,
                     update_id,
                     bid,
@@ -177,15 +172,15 @@ pub(super) fn body(
             let aggressor = if buyer_is_maker { Side::Ask } else { Side::Bid };
             let exchange_time = UnixNanos::from_millis(trade_time_ms)?;
             let (price, qty) = (Price(price), Qty(qty));
-            let print = Print {
+            prints.push(Print {
                 symbol,
                 trade_id,
                 price,
                 qty,
                 aggressor,
                 exchange_time,
-            };
-            (Message::Trade(print), rest.get(at..)?)
+            });
+            (Message::Trades { is_snapshot: false }, rest.get(at..)?)
         }
     };
     let end: &[u8] = if head.wrapped { b"}}" } else { b"}" };

@@ -1,75 +1,18 @@
 //! The scanner against the slow road: where it reads a frame, both must say the same.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
-use super::scan;
-use super::*;
-use crate::capture::{CaptureReader, Record};
-use crate::venue::levels::LevelScalers;
-use crate::venue::message::Scalers;
-use crate::venue::symbols::SymbolTable;
+use super::Parser;
+use crate::event::LevelChange;
+use crate::types::{Price, Qty, Scale, Side};
+use crate::venue::message::ParseError;
+use crate::venue::roads::{self, mutants, recorded};
+use crate::venue::wire::Wire;
 
-struct Roads {
-    quick: Parser,
-    slow: Parser,
-    changes: (Vec<LevelChange>, Vec<LevelChange>),
-}
+type Roads = roads::Roads<Parser>;
 
-impl Roads {
-    fn new(scale: Scale) -> Self {
-        let parser = || {
-            let mut parser = Parser::new(["BTCUSDT", "ETHUSDT"].into_iter());
-            assert!(parser.set_scale(SymbolId(0), scale) && parser.set_scale(SymbolId(1), scale));
-            parser
-        };
-        Self {
-            quick: parser(),
-            slow: parser(),
-            changes: (Vec::new(), Vec::new()),
-        }
-    }
-
-    /// What the scanner does not read it hands over, so any difference is a frame that it read wrongly.
-    fn check(&mut self, frame: &[u8]) -> Result<Message, ParseError> {
-        let quick = self.quick.parse(frame, &mut self.changes.0);
-        let slow = self.slow.parse_any(frame, &mut self.changes.1);
-        assert_eq!(quick, slow, "{}", String::from_utf8_lossy(frame));
-        if quick.is_ok() {
-            assert_eq!(self.changes.0, self.changes.1, "{}", String::from_utf8_lossy(frame));
-        }
-        quick
-    }
-}
-
-/// Whether the scanner alone reads it.
-fn is_hot(frame: &[u8], scale: Scale) -> bool {
-    let upper = SymbolTable::new(["BTCUSDT", "ETHUSDT"].into_iter());
-    let lower = SymbolTable::new(["btcusdt", "ethusdt"].into_iter());
-    let Some(head) = scan::head(frame, &upper, &lower, SymbolId(0)) else {
-        return false;
-    };
-    let mut scalers = LevelScalers::new(Scalers::new(scale).unwrap());
-    scan::body(frame, &head, &mut scalers, &mut Vec::new()).is_some()
-}
-
-fn recorded(limit: usize) -> Option<Vec<Vec<u8>>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/binance/spot/btcusdt_20240808.gz");
-    if !path.exists() {
-        println!("skipped: no recording at {}", path.display());
-        return None;
-    }
-    let mut reader = CaptureReader::open([path]).unwrap();
-    let mut frames = Vec::new();
-    while frames.len() < limit {
-        match reader.next_record().unwrap() {
-            Some(Record::Frame { frame, .. }) => frames.push(frame.to_vec()),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    Some(frames)
+fn roads(scale: Scale) -> Roads {
+    Roads::new(["BTCUSDT", "ETHUSDT"], scale)
 }
 
 const SCALE: Scale = Scale { price: 2, qty: 8 };
@@ -82,10 +25,14 @@ const TRADE: &str = "{\"e\":\"trade\",\"E\":1723161255343,\"s\":\"ETHUSDT\",\"t\
 const TICKER: &str = "{\"stream\":\"ethusdt@bookTicker\",\"data\":{\"u\":50093239212,\"s\":\"ETHUSDT\",\
     \"b\":\"61837.63000000\",\"B\":\"3.78826000\",\"a\":\"61837.64000000\",\"A\":\"1.54698000\"}}";
 
+const FRAMES: &[&str] = &[DIFF, TRADE, TICKER];
+
 #[test]
 fn both_roads_agree_on_the_recording_and_the_scanner_reads_all_of_it() {
-    let Some(frames) = recorded(6_000) else { return };
-    let mut roads = Roads::new(SCALE);
+    let Some(frames) = recorded("binance/spot/btcusdt_20240808.gz", 6_000) else {
+        return;
+    };
+    let mut roads = roads(SCALE);
     let mut replies = 0;
     for frame in &frames {
         if frame.starts_with(b"{\"lastUpdateId\"") {
@@ -93,45 +40,28 @@ fn both_roads_agree_on_the_recording_and_the_scanner_reads_all_of_it() {
             continue;
         }
         roads.check(frame).unwrap();
-        assert!(is_hot(frame, SCALE), "{}", String::from_utf8_lossy(frame));
+        assert!(roads.is_hot(frame), "{}", String::from_utf8_lossy(frame));
         // The same without the wrapper.
         let text = std::str::from_utf8(frame).unwrap();
         let raw = &frame[text.find("\"data\":").unwrap() + 7..frame.len() - 1];
         roads.check(raw).unwrap();
-        assert!(is_hot(raw, SCALE), "{}", String::from_utf8_lossy(raw));
+        assert!(roads.is_hot(raw), "{}", String::from_utf8_lossy(raw));
     }
     assert_eq!(replies, 1);
 }
 
 #[test]
 fn every_cut_and_every_other_byte_of_a_frame_is_read_alike() {
-    let mut roads = Roads::new(SCALE);
-    for frame in [DIFF, TRADE, TICKER] {
-        roads.check(frame.as_bytes()).unwrap();
-        for at in 0..frame.len() {
-            assert!(roads.check(&frame.as_bytes()[..at]).is_err());
-            let mut mutant = frame.as_bytes().to_vec();
-            for byte in b" \"\\{}[],:.-+019eEtfnNb\x00\x7f" {
-                mutant[at] = *byte;
-                let _ = roads.check(&mutant);
-            }
-            mutant = frame.as_bytes().to_vec();
-            mutant.remove(at);
-            let _ = roads.check(&mutant);
-            for byte in b" \"0,.]}9" {
-                let mut mutant = frame.as_bytes().to_vec();
-                mutant.insert(at, *byte);
-                let _ = roads.check(&mutant);
-            }
-        }
+    for frame in FRAMES {
+        roads(SCALE).check_every_edit(frame);
     }
 }
 
 #[test]
 fn other_shapes_are_handed_over_and_read() {
-    let mut roads = Roads::new(SCALE);
+    let mut roads = roads(SCALE);
     let expected = roads.check(DIFF.as_bytes()).unwrap();
-    let changes = roads.changes.0.clone();
+    let changes = roads.changes.clone();
     for other in [
         DIFF.replace(',', ", "),
         DIFF.replace("\"e\":\"depthUpdate\",", "")
@@ -139,9 +69,9 @@ fn other_shapes_are_handed_over_and_read() {
         DIFF.replace("BTCUSDT", "\\u0042TCUSDT"),
         format!(" {DIFF}\t"),
     ] {
-        assert!(!is_hot(other.as_bytes(), SCALE), "{other}");
+        assert!(!roads.is_hot(other.as_bytes()), "{other}");
         assert_eq!(roads.check(other.as_bytes()), Ok(expected), "{other}");
-        assert_eq!(roads.changes.0, changes, "{other}");
+        assert_eq!(roads.changes, changes, "{other}");
     }
     let mut refused =
         |frame: String, error: ParseError| assert_eq!(roads.check(frame.as_bytes()), Err(error), "{frame}");
@@ -190,30 +120,20 @@ proptest! {
         );
         let frame = if wrapped { format!("{{\"stream\":\"ethusdt@depth\",\"data\":{data}}}") } else { data };
         let scale = Scale { price: scale.0, qty: scale.1 };
-        let mut roads = Roads::new(scale);
+        let mut roads = roads(scale);
         let read = roads.check(frame.as_bytes());
-        if scale.price >= 2 && scale.qty >= 8 {
+        if ids.0 > ids.1 {
+            prop_assert_eq!(read, Err(ParseError::Malformed), "it ends before it begins");
+        } else if scale.price >= 2 && scale.qty >= 8 {
             prop_assert!(read.is_ok());
-            prop_assert!(is_hot(frame.as_bytes(), scale));
-            prop_assert_eq!(roads.changes.0.len(), bids.len() + asks.len());
+            prop_assert!(roads.is_hot(frame.as_bytes()));
+            prop_assert_eq!(roads.changes.len(), bids.len() + asks.len());
         }
     }
 
     #[test]
-    fn both_roads_agree_on_mutants(
-        frame in prop::sample::select(vec![DIFF, TRADE, TICKER]),
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..3, any::<u8>()), 1..6),
-    ) {
-        let mut mutant = frame.as_bytes().to_vec();
-        for (at, what, byte) in edits {
-            let at = at.index(mutant.len());
-            match what {
-                0 => mutant[at] = byte,
-                1 => mutant.insert(at, byte),
-                _ => { mutant.remove(at); }
-            }
-        }
-        let _ = Roads::new(SCALE).check(&mutant);
+    fn both_roads_agree_on_mutants(mutant in mutants(FRAMES)) {
+        let _ = roads(SCALE).check(&mutant);
     }
 }
 
@@ -228,7 +148,11 @@ fn a_snapshot_gets_the_scale_that_its_numbers_need() {
             qty: scale.1,
         };
         for body in [body.clone(), body.replace(':', ": ")] {
-            assert_eq!(parser.snapshot(body.as_bytes(), &mut levels), Ok((7, scale)), "{body}");
+            assert_eq!(
+                parser.rest_snapshot(body.as_bytes(), &mut levels),
+                Ok((7, scale)),
+                "{body}"
+            );
             let expected = LevelChange {
                 side: Side::Bid,
                 price: Price(first.0),

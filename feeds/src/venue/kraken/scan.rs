@@ -7,27 +7,20 @@ use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId};
 use crate::venue::levels::{self, LevelScalers, LevelText};
-use crate::venue::message::{Print, literal};
+use crate::venue::message::{Kind, Message, Print, literal};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
+use crate::venue::wire::ScalerTable;
 
-use super::parse::{BookMessage, Message};
+use super::parse::book;
 
 /// The part of a frame up to its first symbol.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Head {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
     pub(super) symbol: SymbolId,
     pub(super) kind: Kind,
     /// Where the rest starts: behind the symbol's closing quote.
     at: usize,
-}
-
-/// What kind of message it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    Snapshot,
-    Update,
-    Trades,
 }
 
 /// Reads up to the symbol.
@@ -70,31 +63,33 @@ pub(super) fn body(
     frame: &[u8],
     head: &Head,
     symbols: &SymbolTable,
-    scalers: &mut [LevelScalers],
+    scalers: &mut ScalerTable,
     changes: &mut Vec<LevelChange>,
     prints: &mut Vec<Print>,
 ) -> Option<Message> {
     match head.kind {
         Kind::Snapshot | Kind::Update => {
-            let own = &mut scalers[head.symbol.index()];
+            let own = scalers.of(head.symbol);
             let rest = frame.get(head.at..)?.strip_prefix(b",\"bids\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Bid, own, changes)?.strip_prefix(b",\"asks\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Ask, own, changes)?.strip_prefix(b",\"checksum\":")?;
             let (checksum, len) = scan_u64(rest)?;
             let rest = rest.get(len..)?.strip_prefix(b",\"timestamp\":\"")?;
             let (exchange_time, len) = scan_rfc3339(rest)?;
-            let book = BookMessage {
-                symbol: head.symbol,
-                is_snapshot: head.kind == Kind::Snapshot,
-                checksum: u32::try_from(checksum).ok()?,
-                exchange_time: Some(exchange_time),
-            };
-            (rest.get(len..)? == b"\"}]}").then_some(Message::Book(book))
+            let is_snapshot = head.kind == Kind::Snapshot;
+            let book = book(
+                head.symbol,
+                is_snapshot,
+                u32::try_from(checksum).ok()?,
+                Some(exchange_time),
+            );
+            (rest.get(len..)? == b"\"}]}").then_some(book)
         }
+        Kind::Top => None, // no such channel is asked for
         Kind::Trades => {
             let (mut symbol, mut at) = (head.symbol, head.at);
             loop {
-                at = trade(frame, at, symbol, &mut scalers[symbol.index()], prints)?;
+                at = trade(frame, at, symbol, scalers.of(symbol), prints)?;
                 match literal(frame, at, b",{\"symbol\":\"") {
                     Some(next) => {
                         let (other, len) = symbols.scan(&frame[next..], b'"', symbol)?;

@@ -1,16 +1,19 @@
 //! The scanner against the slow road, and the rule of cutting back against a client that forgets it.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 
-use super::scan;
-use super::*;
-use crate::capture::{CaptureReader, Record};
-use crate::types::{Price, Qty};
-use crate::venue::levels::LevelScalers;
-use crate::venue::message::Scalers;
-use crate::venue::symbols::SymbolTable;
+use super::{Checksum, Parser};
+use crate::book::Book;
+use crate::types::{Scale, Side, SymbolId};
+use crate::venue::message::Message;
+use crate::venue::roads::{self, mutants, recorded};
+use crate::venue::wire::Wire;
+
+type Roads = roads::Roads<Parser>;
+
+fn roads(scale: Scale) -> Roads {
+    Roads::new(SYMBOLS, scale)
+}
 
 const SCALE: Scale = Scale { price: 1, qty: 8 };
 const SYMBOLS: [&str; 2] = ["BTC/USD", "ETH/USD"];
@@ -23,77 +26,22 @@ const TRADES: &str = "{\"channel\":\"trade\",\"type\":\"update\",\"data\":[{\"sy
     {\"symbol\":\"ETH/USD\",\"side\":\"buy\",\"price\":3381.0,\"qty\":0.5,\"ord_type\":\"limit\",\"trade_id\":7,\
     \"timestamp\":\"2023-09-25T07:49:37.7Z\"}]}";
 
-struct Roads {
-    quick: Parser,
-    slow: Parser,
-    changes: (Vec<LevelChange>, Vec<LevelChange>),
-    prints: (Vec<Print>, Vec<Print>),
-}
-
-impl Roads {
-    fn new(scale: Scale) -> Self {
-        let parser = || {
-            let mut parser = Parser::new(SYMBOLS.into_iter());
-            assert!(parser.set_scale(SymbolId(0), scale) && parser.set_scale(SymbolId(1), scale));
-            parser
-        };
-        let (quick, slow) = (parser(), parser());
-        Self {
-            quick,
-            slow,
-            changes: Default::default(),
-            prints: Default::default(),
-        }
-    }
-
-    fn check(&mut self, frame: &[u8]) -> Result<Message, ParseError> {
-        let quick = self.quick.parse(frame, &mut self.changes.0, &mut self.prints.0);
-        let slow = self.slow.parse_any(frame, &mut self.changes.1, &mut self.prints.1);
-        assert_eq!(quick, slow, "{}", String::from_utf8_lossy(frame));
-        if quick.is_ok() {
-            assert_eq!(self.changes.0, self.changes.1, "{}", String::from_utf8_lossy(frame));
-            assert_eq!(self.prints.0, self.prints.1, "{}", String::from_utf8_lossy(frame));
-        }
-        quick
-    }
-}
-
-fn is_hot(frame: &[u8], scale: Scale) -> bool {
-    let symbols = SymbolTable::new(SYMBOLS.into_iter());
-    let Some(head) = scan::head(frame, &symbols, SymbolId(0)) else {
-        return false;
-    };
-    let mut scalers = [0; 2].map(|_| LevelScalers::new(Scalers::new(scale).unwrap()));
-    scan::body(frame, &head, &symbols, &mut scalers, &mut Vec::new(), &mut Vec::new()).is_some()
-}
-
-fn recorded(name: &str) -> Option<Vec<Vec<u8>>> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data/kraken")
-        .join(name);
-    if !path.exists() {
-        println!("skipped: no recording at {}", path.display());
-        return None;
-    }
-    let mut reader = CaptureReader::open([path]).unwrap();
-    let mut frames = Vec::new();
-    while let Some(record) = reader.next_record().unwrap() {
-        if let Record::Frame { frame, .. } = record {
-            frames.push(frame.to_vec());
-        }
-    }
-    Some(frames)
-}
+const FRAMES: &[&str] = &[UPDATE, TRADES];
 
 #[test]
 fn both_roads_agree_on_the_recordings_and_the_scanner_reads_all_books() {
-    for name in ["kraken_v2_btcusd_l2.jsonl.gz", "kraken_v2_btcusd_sample.jsonl.gz"] {
-        let Some(frames) = recorded(name) else { return };
-        let mut roads = Roads::new(SCALE);
+    for name in [
+        "kraken/kraken_v2_btcusd_l2.jsonl.gz",
+        "kraken/kraken_v2_btcusd_sample.jsonl.gz",
+    ] {
+        let Some(frames) = recorded(name, usize::MAX) else {
+            return;
+        };
+        let mut roads = roads(SCALE);
         for frame in &frames {
             let message = roads.check(frame).unwrap();
             assert_eq!(
-                is_hot(frame, SCALE),
+                roads.is_hot(frame),
                 matches!(message, Message::Book(_)),
                 "{}",
                 String::from_utf8_lossy(frame)
@@ -109,17 +57,17 @@ fn a_message_about_no_market_leaves_the_buffers_empty() {
         "{\"channel\":\"heartbeat\"}",
         "{\"channel\":\"trade\",\"type\":\"update\",\"data\":[]}",
     ] {
-        let mut roads = Roads::new(SCALE);
+        let mut roads = roads(SCALE);
         roads.check(TRADES.as_bytes()).unwrap();
-        assert_eq!(roads.prints.0.len(), 2);
+        assert_eq!(roads.prints.len(), 2);
         roads.check(control.as_bytes()).unwrap();
-        assert!(roads.prints.0.is_empty() && roads.changes.0.is_empty());
+        assert!(roads.prints.is_empty() && roads.changes.is_empty());
     }
 }
 
 #[test]
 fn a_client_that_never_cuts_back_fails_nine_checksums_in_ten() {
-    let Some(frames) = recorded("kraken_v2_btcusd_sample.jsonl.gz") else {
+    let Some(frames) = recorded("kraken/kraken_v2_btcusd_sample.jsonl.gz", usize::MAX) else {
         return;
     };
     let holds = |depth: usize| {
@@ -132,8 +80,13 @@ fn a_client_that_never_cuts_back_fails_nine_checksums_in_ten() {
                 if message.is_snapshot {
                     book.clear();
                 }
-                apply(&mut book, &changes, depth);
-                count += usize::from(checksum.of(&book) == message.checksum);
+                for change in &changes {
+                    book.set(change.side, change.price, change.qty);
+                }
+                for side in [Side::Bid, Side::Ask] {
+                    book.truncate(side, depth);
+                }
+                count += usize::from(Some(checksum.of(&book)) == message.checksum);
             }
         }
         count
@@ -143,41 +96,9 @@ fn a_client_that_never_cuts_back_fails_nine_checksums_in_ten() {
 }
 
 #[test]
-fn the_same_price_twice_in_a_message_is_applied_in_its_order() {
-    let mut book = Book::new();
-    let change = |qty| LevelChange {
-        side: Side::Bid,
-        price: Price(10),
-        qty: Qty(qty),
-    };
-    apply(&mut book, &[change(5), change(0), change(7)], 10);
-    assert_eq!(book.best(Side::Bid).map(|level| level.qty), Some(Qty(7)));
-    apply(&mut book, &[change(5), change(0)], 10);
-    assert_eq!(book.best(Side::Bid), None);
-}
-
-#[test]
 fn every_cut_and_every_other_byte_of_a_frame_is_read_alike() {
-    let mut roads = Roads::new(SCALE);
-    for frame in [UPDATE, TRADES] {
-        assert!(is_hot(frame.as_bytes(), SCALE));
-        roads.check(frame.as_bytes()).unwrap();
-        for at in 0..frame.len() {
-            assert!(roads.check(&frame.as_bytes()[..at]).is_err());
-            let mut mutant = frame.as_bytes().to_vec();
-            for byte in b" \"\\{}[],:.-+019eEtfnNZb\x00\x7f" {
-                mutant[at] = *byte;
-                let _ = roads.check(&mutant);
-            }
-            mutant = frame.as_bytes().to_vec();
-            mutant.remove(at);
-            let _ = roads.check(&mutant);
-            for byte in b" \"0,.]}9" {
-                let mut mutant = frame.as_bytes().to_vec();
-                mutant.insert(at, *byte);
-                let _ = roads.check(&mutant);
-            }
-        }
+    for frame in FRAMES {
+        roads(SCALE).check_every_edit(frame);
     }
 }
 
@@ -203,28 +124,16 @@ proptest! {
             bids.join(","), asks.join(",")
         );
         let scale = Scale { price: scale.0, qty: scale.1 };
-        let mut roads = Roads::new(scale);
+        let mut roads = roads(scale);
         let read = roads.check(frame.as_bytes());
         if scale.price >= 1 && scale.qty >= 8 {
             prop_assert!(read.is_ok());
-            prop_assert!(is_hot(frame.as_bytes(), scale));
+            prop_assert!(roads.is_hot(frame.as_bytes()));
         }
     }
 
     #[test]
-    fn both_roads_agree_on_mutants(
-        frame in prop::sample::select(vec![UPDATE, TRADES]),
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..3, any::<u8>()), 1..6),
-    ) {
-        let mut mutant = frame.as_bytes().to_vec();
-        for (at, what, byte) in edits {
-            let at = at.index(mutant.len());
-            match what {
-                0 => mutant[at] = byte,
-                1 => mutant.insert(at, byte),
-                _ => { mutant.remove(at); }
-            }
-        }
-        let _ = Roads::new(SCALE).check(&mutant);
+    fn both_roads_agree_on_mutants(mutant in mutants(FRAMES)) {
+        let _ = roads(SCALE).check(&mutant);
     }
 }

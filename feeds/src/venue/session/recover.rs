@@ -1,0 +1,325 @@
+//! When a book is in doubt: another whole one, soon, but not so often that the venue minds.
+
+use crate::Sink;
+use crate::clock::Clock;
+use crate::event::{FeedEvent, ResyncReason, SnapshotFault, Stamps};
+use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
+use crate::venue::after;
+use crate::venue::budget::backoff;
+use crate::venue::message::{Answer, Kind, ParseError};
+use crate::venue::outbox::{Outbox, ReconnectReason, SnapshotRequest};
+use crate::venue::rules::{LEVELS_MAX, Request, Rules, Verb};
+use crate::venue::wire::Wire;
+
+use super::symbol::Phase;
+use super::{Context, Step, VenueSession};
+
+impl<R: Rules> VenueSession<R> {
+    /// The book is not shown from here on, and a whole one is wanted: by a new subscription, now or when the pace allows
+    /// it, or by REST, when the next update waits for it.
+    #[cold]
+    pub(super) fn resync<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        reason: ResyncReason,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        let feed = &mut self.feeds[symbol.index()];
+        if !R::SNAPSHOTS.streams() {
+            feed.start_wait(Phase::Awaiting);
+            sink.on_event(FeedEvent::ResyncStarted { symbol, reason });
+            return;
+        }
+        feed.start_wait(Phase::Idle);
+        // The snapshot that failed may have brought other decimals. Trades go on at those that the sink knows.
+        if let Some(scale) = feed.told_scale {
+            let exists = self.wire.set_scale(symbol, scale);
+            debug_assert!(exists, "a scale that was told exists");
+            self.instruments[symbol.index()].scale = scale;
+        }
+        let due = after(now, backoff(feed.attempt));
+        feed.resubscribe_at = Some(due);
+        sink.on_event(FeedEvent::ResyncStarted { symbol, reason });
+        if due <= now && self.send_after <= now {
+            self.resubscribe(symbol, now, out);
+        }
+    }
+
+    /// The same for every book that is shown.
+    #[cold]
+    pub(super) fn resync_all<S: Sink, C: Clock>(&mut self, reason: ResyncReason, context: &mut Context<'_, S, C>) {
+        for index in 0..self.feeds.len() {
+            if self.feeds[index].phase == Phase::Live {
+                let symbol = self.instruments[index].id;
+                self.resync(symbol, reason, context.now(), context.sink, context.out);
+            }
+        }
+    }
+
+    /// A frame of a symbol that cannot be used. If it could have been about the book that is in doubt at once.
+    #[cold]
+    pub(super) fn reject<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        frame: &[u8],
+        kind: Option<Kind>,
+        error: ParseError,
+        context: &mut Context<'_, S, C>,
+    ) -> Step {
+        context
+            .sink
+            .on_event(FeedEvent::FrameRejected { reason: error.fault() });
+        let is_book = match kind {
+            Some(kind) => matches!(kind, Kind::Snapshot | Kind::Update),
+            None => R::may_be_book(frame),
+        };
+        let is_shown = self.feeds[symbol.index()].phase == Phase::Live;
+        if is_book && (is_shown || kind == Some(Kind::Snapshot)) {
+            self.resync(
+                symbol,
+                ResyncReason::Malformed,
+                context.now(),
+                context.sink,
+                context.out,
+            );
+        }
+        Step::Consumed
+    }
+
+    #[cold]
+    pub(super) fn on_answer<S: Sink, C: Clock>(&mut self, answer: &Answer, context: &mut Context<'_, S, C>) {
+        let refused = answer.to_subscribe && !answer.success;
+        if refused {
+            context
+                .sink
+                .on_event(FeedEvent::SubscriptionRefused { symbol: answer.symbol });
+        }
+        let (Some(symbol), true) = (answer.symbol, answer.about_book || !answer.success) else {
+            if !refused {
+                context.sink.on_event(FeedEvent::Control);
+            }
+            return;
+        };
+        let now = context.now();
+        let feed = &mut self.feeds[symbol.index()];
+        match (answer.to_subscribe, answer.success) {
+            (true, true) => {
+                if let Some(depth) = answer.depth {
+                    self.rules.on_depth(symbol, depth);
+                }
+                if feed.phase == Phase::Awaiting && feed.reply_due.is_none() {
+                    feed.resubscribe_at = Some(after(now, self.subscription_timeout));
+                }
+                context.sink.on_event(FeedEvent::Subscribed { symbol });
+            }
+            // A refusal of the trades may not name its channel; the book's snapshot then shows that all is well.
+            (true, false) => {
+                if feed.phase == Phase::Awaiting {
+                    feed.start_wait(Phase::Idle);
+                    feed.resubscribe_at = Some(after(now, REFUSED_RETRY));
+                }
+            }
+            (false, _) => {
+                context.sink.on_event(FeedEvent::Control);
+                if answer.success && feed.phase == Phase::Live {
+                    feed.start_wait(Phase::Awaiting);
+                    feed.resubscribe_at = Some(after(now, self.subscription_timeout));
+                    context.sink.on_event(FeedEvent::ResyncStarted {
+                        symbol,
+                        reason: ResyncReason::Start,
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn resubscribe_if_due<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        let feed = &mut self.feeds[symbol.index()];
+        if feed.resubscribe_at.is_none_or(|due| now < due) || now < self.send_after {
+            return;
+        }
+        if feed.phase == Phase::Awaiting {
+            // Asked for, perhaps accepted, and nothing came.
+            sink.on_event(FeedEvent::SubscriptionMute { symbol });
+            if feed.attempt >= ATTEMPTS_BEFORE_RECONNECT {
+                out.want_reconnect(ReconnectReason::NotAcknowledged);
+            }
+        }
+        self.resubscribe(symbol, now, out);
+    }
+
+    fn resubscribe(&mut self, symbol: SymbolId, now: UnixNanos, out: &mut Outbox) {
+        let feed = &mut self.feeds[symbol.index()];
+        feed.phase = Phase::Awaiting;
+        feed.resubscribe_at = Some(after(now, self.subscription_timeout));
+        feed.attempt = feed.attempt.saturating_add(1);
+        let index = symbol.index();
+        for verb in [Verb::Unsubscribe, Verb::Subscribe] {
+            self.request_id += self.rules.ask(
+                &Request {
+                    verb,
+                    instruments: &self.instruments[index..=index],
+                    books_only: true,
+                    id: self.request_id,
+                },
+                out,
+            );
+        }
+        self.sent_at = now;
+        self.send_after = after(now, R::RESYNC_SPACING);
+    }
+
+    /// Puts a frame into the backlog and asks for the snapshot that it waits for.
+    #[cold]
+    pub(super) fn keep<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        frame: &[u8],
+        kind: Option<Kind>,
+        context: &mut Context<'_, S, C>,
+    ) {
+        let feed = &mut self.feeds[symbol.index()];
+        if !feed.backlog.push(frame) {
+            // Half a backlog would be a gap: what is kept has to be whole from its first frame on.
+            feed.backlog.clear();
+            context.sink.on_event(FeedEvent::BacklogOverflow { symbol });
+            feed.backlog.push(frame);
+        }
+        // Not before the first update: a snapshot that is older than it would be fetched in vain.
+        if kind == Some(Kind::Update) {
+            feed.resubscribe_at = None;
+            self.request(symbol, context.now(), context.out);
+        }
+    }
+
+    /// Asks for a REST snapshot unless one is under way.
+    fn request(&mut self, symbol: SymbolId, now: UnixNanos, out: &mut Outbox) {
+        let feed = &mut self.feeds[symbol.index()];
+        if feed.reply_due.is_some() {
+            return;
+        }
+        let not_before = self.budget.take(after(now, backoff(feed.attempt)));
+        feed.reply_due = Some(after(not_before, self.snapshot_timeout));
+        out.fetch(SnapshotRequest {
+            symbol,
+            attempt: feed.attempt,
+            not_before,
+        });
+        feed.attempt = feed.attempt.saturating_add(1);
+    }
+
+    pub(in crate::venue) fn on_snapshot<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&[u8], SnapshotFault>,
+        stamps: &mut Stamps,
+        clock: C,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        if !self.awaits_snapshot(symbol) {
+            return; // an answer to a request that was given up
+        }
+        self.feeds[symbol.index()].reply_due = None;
+        match reply.and_then(|body| self.load(symbol, body)) {
+            Ok(()) => {
+                let mut context = Context {
+                    stamps,
+                    clock,
+                    sink,
+                    out,
+                };
+                self.drain(symbol, &mut context);
+            }
+            Err(reason) => self.reject_snapshot(symbol, reason, stamps.receive_time, sink, out),
+        }
+    }
+
+    #[cold]
+    pub(super) fn reject_snapshot<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        reason: SnapshotFault,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        sink.on_event(FeedEvent::SnapshotRejected { symbol, reason });
+        if !self.feeds[symbol.index()].backlog.is_empty() {
+            self.request(symbol, now, out);
+        }
+    }
+
+    /// Puts the snapshot into the book, or refuses it and leaves everything as it was.
+    #[cold]
+    fn load(&mut self, symbol: SymbolId, body: &[u8]) -> Result<(), SnapshotFault> {
+        if body.len() > SNAPSHOT_BYTES_MAX {
+            return Err(SnapshotFault::Malformed);
+        }
+        let read = self.wire.rest_snapshot(body, &mut self.changes);
+        let (last_update_id, scale) = read.map_err(|_| SnapshotFault::Malformed)?;
+        let best = |side: Side| {
+            let mut levels = self.changes.iter();
+            levels.find(|level| level.side == side).map(|level| level.price)
+        };
+        let crossed = matches!((best(Side::Bid), best(Side::Ask)), (Some(bid), Some(ask)) if bid >= ask);
+        // An empty book is what a cut or mistaken reply looks like; a market without a single order can wait.
+        let is_level = |level: &crate::LevelChange| level.qty > Qty(0) && level.price > Price(0);
+        let plausible =
+            !self.changes.is_empty() && self.changes.len() <= 2 * LEVELS_MAX && self.changes.iter().all(is_level);
+        if crossed || !plausible || !self.wire.set_scale(symbol, scale) {
+            return Err(SnapshotFault::Malformed);
+        }
+        let feed = &mut self.feeds[symbol.index()];
+        feed.book.clear();
+        // Worst first, so that a book that keeps its best levels last only ever appends.
+        for level in self.changes.iter().rev() {
+            feed.book.set(level.side, level.price, level.qty);
+        }
+        if feed.book.is_crossed() {
+            return Err(SnapshotFault::Malformed); // not sorted as the venue sorts
+        }
+        self.instruments[symbol.index()].scale = scale;
+        feed.last_id = last_update_id;
+        feed.phase = Phase::Held;
+        Ok(())
+    }
+
+    /// Works through the backlog in the order of the stream, as far as the snapshot carries.
+    #[cold]
+    fn drain<S: Sink, C: Clock>(&mut self, symbol: SymbolId, context: &mut Context<'_, S, C>) {
+        let mut backlog = std::mem::take(&mut self.feeds[symbol.index()].backlog);
+        while matches!(self.feeds[symbol.index()].phase, Phase::Held | Phase::Live) {
+            let Some(frame) = backlog.first() else { break };
+            let market = match self.wire.route(frame) {
+                Ok(crate::venue::message::Route::Market(market)) => Some(market),
+                _ => None,
+            };
+            if self.process(symbol, frame, market, context) == Step::Consumed {
+                backlog.pop();
+            }
+        }
+        let waits = !backlog.is_empty();
+        self.feeds[symbol.index()].backlog = backlog;
+        if waits {
+            self.request(symbol, context.now(), context.out);
+        }
+    }
+}
+
+/// What was refused may be allowed later (maintenance); a wrong symbol stays refused, quietly.
+const REFUSED_RETRY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// When so many subscriptions in a row stay mute the connection itself is the suspect.
+const ATTEMPTS_BEFORE_RECONNECT: u32 = 3;
+
+/// A snapshot of 5,000 levels has about 350 kB.
+const SNAPSHOT_BYTES_MAX: usize = 16 << 20;

@@ -1,0 +1,107 @@
+//! What is kept of one symbol.
+
+use crate::Sink;
+use crate::book::Book;
+use crate::event::FeedEvent;
+use crate::types::{Instrument, Quality, Scale, UnixNanos};
+use crate::venue::backlog::Backlog;
+use crate::venue::message::Ticker;
+
+pub(super) struct SymbolFeed {
+    pub(super) phase: Phase,
+    pub(super) book: Book,
+    /// What the last message proved.
+    pub(super) quality: Quality,
+    /// The update id that the book stands at; a count of messages where the venue has no ids.
+    pub(super) last_id: u64,
+    /// The last top that was told, whose update may still come.
+    pub(super) last_top: Option<Ticker>,
+    /// The mantissas have another scale than at the last update: the next one is told as a whole book.
+    pub(super) rebased: bool,
+    /// The scale that the sink knows of; `None` before the first book was shown.
+    pub(super) told_scale: Option<Scale>,
+    pub(super) exchange_time: UnixNanos,
+    pub(super) backlog: Backlog,
+    /// When the request for a snapshot that is under way counts as failed.
+    pub(super) reply_due: Option<UnixNanos>,
+    /// When to subscribe anew: at once, after a back-off, or because nothing came.
+    pub(super) resubscribe_at: Option<UnixNanos>,
+    /// Attempts to get a whole book since the last one was of use.
+    pub(super) attempt: u32,
+    /// A frame of it has come on this connection.
+    pub(super) seen: bool,
+    pub(super) mute_told: bool,
+    pub(super) touched_at: UnixNanos,
+    pub(super) stale: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Not subscribed: the connection is closed, the venue refused, or a new subscription has yet to be sent.
+    Idle,
+    /// Subscribed: a whole book is awaited.
+    Awaiting,
+    /// A REST snapshot is in the book, the update that continues it has not come.
+    Held,
+    /// The book is shown.
+    Live,
+}
+
+impl SymbolFeed {
+    pub(super) fn new(backlog_bytes: usize) -> Self {
+        Self {
+            phase: Phase::Idle,
+            book: Book::new(),
+            quality: Quality::Resyncing,
+            last_id: 0,
+            last_top: None,
+            rebased: false,
+            told_scale: None,
+            exchange_time: UnixNanos(0),
+            backlog: Backlog::new(backlog_bytes),
+            reply_due: None,
+            resubscribe_at: None,
+            attempt: 0,
+            seen: false,
+            mute_told: false,
+            touched_at: UnixNanos(0),
+            stale: false,
+        }
+    }
+
+    /// The connection is another one, or none.
+    pub(super) fn forget_connection(&mut self) {
+        self.start_wait(Phase::Idle);
+        self.backlog.clear();
+        self.reply_due = None;
+        self.resubscribe_at = None;
+        self.attempt = 0;
+        self.seen = false;
+        self.mute_told = false;
+    }
+
+    /// The book is not shown from here on.
+    pub(super) fn start_wait(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.last_top = None;
+        self.rebased = false;
+        self.stale = false;
+    }
+
+    /// The book is shown from here on, whole, at `instrument`'s scale.
+    #[cold]
+    pub(super) fn show<S: Sink>(&mut self, instrument: &Instrument, sink: &mut S) {
+        let (symbol, scale) = (instrument.id, instrument.scale);
+        if self.told_scale.replace(scale).is_some_and(|told| told != scale) {
+            sink.on_event(FeedEvent::Rescaled { symbol, scale });
+        }
+        if self.phase != Phase::Live {
+            self.phase = Phase::Live;
+            self.resubscribe_at = None;
+            sink.on_event(FeedEvent::ResyncFinished {
+                symbol,
+                update_id: self.last_id,
+            });
+        }
+    }
+}
