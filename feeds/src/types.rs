@@ -77,10 +77,7 @@ impl VenueId {
 
     /// The name in configuration files, metrics labels and captures.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::BinanceSpot => "binance",
-            Self::KrakenV2 => "kraken",
-        }
+        self.facts().name
     }
 
     /// The venue of that [name](Self::name).

@@ -24,10 +24,7 @@ use quantumflow_feeds::{Quality, Scale, Side, Sink, SymbolId, UnixNanos, VenueId
 
 /// The symbols of every script.
 pub fn symbols(venue: VenueId) -> [&'static str; 2] {
-    match venue {
-        VenueId::BinanceSpot => ["BTCUSDT", "ETHUSDT"],
-        VenueId::KrakenV2 => ["BTC/USD", "ETH/USD"],
-    }
+    venue.facts().symbols
 }
 
 /// Scripts of small generated markets, and one whose decimals change.

@@ -194,9 +194,9 @@ fn write_capture(args: &Args, path: &Path) -> Outcome {
 }
 
 fn symbols(args: &Args) -> Vec<&str> {
-    match (args.symbol.is_empty(), args.venue) {
-        (false, _) => args.symbol.iter().map(String::as_str).collect(),
-        (true, VenueId::BinanceSpot) => vec!["BTCUSDT", "ETHUSDT"],
-        (true, VenueId::KrakenV2) => vec!["BTC/USD", "ETH/USD"],
+    if args.symbol.is_empty() {
+        args.venue.facts().symbols.to_vec()
+    } else {
+        args.symbol.iter().map(String::as_str).collect()
     }
 }

@@ -252,28 +252,15 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
     if let Some(pair) = seen.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(value(&key("symbols"), &pair[0], "named twice"));
     }
-    let (default_url, default_rest, default_depth, depths): (_, _, u32, &[u32]) = match venue {
-        VenueId::BinanceSpot => ("wss://stream.binance.com:9443", "https://api.binance.com", 5000, &[]),
-        VenueId::KrakenV2 => (
-            "wss://ws.kraken.com",
-            "https://api.kraken.com",
-            25,
-            &[10, 25, 100, 500, 1000],
-        ),
-    };
-    let depth = feed.depth.unwrap_or(default_depth);
-    if depth == 0 || depth > 5000 || !(depths.is_empty() || depths.contains(&depth)) {
-        let right = if depths.is_empty() {
-            "1 to 5000".to_owned()
-        } else {
-            format!("one of {depths:?}")
-        };
-        return Err(value(&key("depth"), depth, right));
+    let facts = venue.facts();
+    let depth = feed.depth.unwrap_or(facts.default_depth);
+    if !(facts.has_depth)(depth) {
+        return Err(value(&key("depth"), depth, facts.depths));
     }
-    let url = feed.url.unwrap_or_else(|| default_url.to_owned());
+    let url = feed.url.unwrap_or_else(|| facts.websocket_url.to_owned());
     url.parse::<Endpoint>()
         .map_err(|error| value(&key("url"), &url, error))?;
-    let rest_url = feed.rest_url.unwrap_or_else(|| default_rest.to_owned());
+    let rest_url = feed.rest_url.unwrap_or_else(|| facts.rest_url.to_owned());
     if !(rest_url.starts_with("https://") || rest_url.starts_with("http://")) {
         return Err(value(&key("rest_url"), &rest_url, "an http:// or https:// address"));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Sink;
 use crate::clock::NoClock;
 use crate::event::Stamps;
-use crate::types::{SymbolId, UnixNanos, VenueId};
+use crate::types::{SymbolId, UnixNanos};
 use crate::venue::{Outbox, Session};
 
 use super::{CaptureError, CaptureReader, Record};
@@ -91,7 +91,8 @@ pub fn replay<S: Sink>(
             receive_time,
             ..Stamps::default()
         };
-        let is_reply = named.is_some() || (session.venue() == VenueId::BinanceSpot && bytes.starts_with(REPLY_START));
+        let is_reply =
+            named.is_some() || (session.venue().facts().has_rest_snapshots && bytes.starts_with(REPLY_START));
         if !is_reply {
             summary.frames += 1;
             session.on_frame(bytes, &mut stamps, NoClock, sink, &mut out);

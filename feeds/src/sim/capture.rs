@@ -137,7 +137,7 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
     }
     // Which REST book is fetched when; a symbol waits here from its first diff on.
     let mut fetches: VecDeque<(UnixNanos, usize)> = VecDeque::new();
-    let mut is_seeded = vec![config.venue != VenueId::BinanceSpot; symbols.len()];
+    let mut is_seeded = vec![!config.venue.facts().has_rest_snapshots; symbols.len()];
     let mut now = start;
     let end = match config.length {
         CaptureLength::Seconds(seconds) => Some(UnixNanos(start.0 + (seconds.max(0.0) * 1e9) as u64)),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
-use super::kraken;
 use super::symbols::SYMBOL_BYTES_MAX;
 
 /// One connection's worth of one venue.
@@ -43,27 +42,19 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// The defaults of a venue.
     pub fn new<T: Into<String>>(venue: VenueId, symbols: impl IntoIterator<Item = T>) -> Self {
+        let facts = venue.facts();
         Self {
             venue,
             symbols: symbols.into_iter().map(Into::into).collect(),
-            depth: match venue {
-                VenueId::BinanceSpot => 5000,
-                VenueId::KrakenV2 => 10,
-            },
+            depth: facts.default_depth,
             trades: true,
             tops: true,
             backlog_bytes: 8 << 20,
             rest_weight_per_minute: 3000,
             snapshot_timeout: Duration::from_secs(15),
-            subscription_timeout: match venue {
-                VenueId::BinanceSpot => Duration::from_secs(60),
-                VenueId::KrakenV2 => Duration::from_secs(10),
-            },
+            subscription_timeout: facts.subscription_timeout,
             book_silence: Duration::from_secs(30),
-            connection_silence: match venue {
-                VenueId::BinanceSpot => None,
-                VenueId::KrakenV2 => Some(Duration::from_secs(10)),
-            },
+            connection_silence: facts.connection_silence,
         }
     }
 
@@ -73,6 +64,7 @@ impl SessionConfig {
     /// Everything that is wrong with the configuration, the first of it.
     pub(super) fn check(&self) -> Result<Vec<String>, SessionConfigError> {
         let venue = self.venue;
+        let facts = venue.facts();
         if self.symbols.is_empty() {
             return Err(SessionConfigError::NoSymbols { venue });
         }
@@ -84,27 +76,14 @@ impl SessionConfig {
         }
         let mut spellings: Vec<String> = Vec::with_capacity(self.symbols.len());
         for symbol in &self.symbols {
-            let (spelling, example) = match venue {
-                VenueId::BinanceSpot => (symbol.to_ascii_uppercase(), "BTCUSDT"),
-                VenueId::KrakenV2 => (symbol.clone(), "BTC/USD"),
-            };
-            // These go into paths and JSON as they are; none of them needs an escape there.
-            let known = match venue {
-                VenueId::BinanceSpot => spelling
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')),
-                VenueId::KrakenV2 => {
-                    spelling.bytes().filter(|&b| b == b'/').count() == 1
-                        && spelling
-                            .bytes()
-                            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'-'))
-                }
-            };
+            let spelling = (facts.spelling)(symbol);
+            // These go into paths and JSON as they are.
+            let known = (facts.is_symbol)(&spelling);
             if spelling.is_empty() || spelling.len() > SYMBOL_BYTES_MAX || !known {
                 return Err(SessionConfigError::InvalidSymbol {
                     venue,
                     symbol: symbol.clone(),
-                    example,
+                    example: facts.symbols[0],
                 });
             }
             if spellings.contains(&spelling) {
@@ -115,15 +94,11 @@ impl SessionConfig {
             }
             spellings.push(spelling);
         }
-        let (depth_is_known, allowed) = match venue {
-            VenueId::BinanceSpot => ((100..=5000).contains(&self.depth), "100 to 5000"),
-            VenueId::KrakenV2 => (kraken::DEPTHS.contains(&self.depth), "10, 25, 100, 500 or 1000"),
-        };
-        if !depth_is_known {
+        if !(facts.has_depth)(self.depth) {
             return Err(SessionConfigError::InvalidDepth {
                 venue,
                 depth: self.depth,
-                allowed,
+                allowed: facts.depths,
             });
         }
         let limits = [

@@ -17,6 +17,7 @@ mod backlog;
 pub mod binance;
 mod budget;
 mod config;
+mod facts;
 mod fields;
 mod json;
 pub mod kraken;
@@ -32,6 +33,7 @@ mod time;
 mod wire;
 
 pub use config::{SessionConfig, SessionConfigError};
+pub use facts::Facts;
 pub use outbox::{Outbox, ReconnectReason, SnapshotRequest};
 pub use wire::Wire;
 

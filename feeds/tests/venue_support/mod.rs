@@ -120,7 +120,8 @@ impl Rig {
     }
 
     pub fn kraken(symbols: &[&str]) -> Self {
-        Self::open(&SessionConfig::new(VenueId::KrakenV2, symbols.iter().copied()))
+        let config = SessionConfig::new(VenueId::KrakenV2, symbols.iter().copied());
+        Self::open(&SessionConfig { depth: 10, ..config })
     }
 
     pub fn frame(&mut self, frame: &str) {

@@ -16,11 +16,30 @@ mod tests;
 
 pub use parse::Parser;
 
+use std::time::Duration;
+
 use crate::types::SymbolId;
 
 use super::SessionConfig;
+use super::facts::{Facts, is_plain};
 use super::message::BookMessage;
 use super::rules::{Rules, SnapshotSource, Standing, Verdict};
+
+pub(super) const FACTS: Facts = Facts {
+    name: "binance",
+    websocket_url: "wss://stream.binance.com:9443",
+    rest_url: "https://api.binance.com",
+    has_rest_snapshots: true,
+    symbols: ["BTCUSDT", "ETHUSDT"],
+    spelling: str::to_ascii_uppercase,
+    is_symbol: |symbol| is_plain(symbol, b"-_."),
+    has_depth: |depth| matches!(depth, 100..=5000),
+    depths: "100 to 5000",
+    default_depth: 5000,
+    // Nobody answers, and a quiet pair may have no update for long.
+    subscription_timeout: Duration::from_secs(60),
+    connection_silence: None,
+};
 
 /// The rules of Binance spot.
 pub(super) struct Binance {

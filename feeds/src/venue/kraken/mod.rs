@@ -27,10 +27,27 @@ use crate::event::ResyncReason;
 use crate::types::{Scale, SymbolId};
 
 use super::SessionConfig;
+use super::facts::{Facts, is_plain};
 use super::message::{BookMessage, MessageDecimals};
 use super::outbox::Outbox;
 use super::rules::{Proof, Request, Rules, SnapshotSource, Standing, Verb, Verdict};
 use checksum::Checksum;
+
+pub(super) const FACTS: Facts = Facts {
+    name: "kraken",
+    websocket_url: "wss://ws.kraken.com",
+    rest_url: "https://api.kraken.com",
+    has_rest_snapshots: false,
+    symbols: ["BTC/USD", "ETH/USD"],
+    spelling: str::to_owned,
+    is_symbol: |symbol| is_plain(symbol, b"/.-") && symbol.bytes().filter(|&byte| byte == b'/').count() == 1,
+    has_depth: |depth| DEPTHS.contains(&depth),
+    depths: "10, 25, 100, 500 or 1000",
+    default_depth: 25,
+    subscription_timeout: Duration::from_secs(10),
+    // A heartbeat comes every second.
+    connection_silence: Some(Duration::from_secs(10)),
+};
 
 /// The rules of Kraken spot.
 pub(super) struct Kraken {
@@ -156,4 +173,4 @@ impl Kraken {
 }
 
 /// The depths that the venue has.
-pub(super) const DEPTHS: [u32; 5] = [10, 25, 100, 500, 1000];
+const DEPTHS: [u32; 5] = [10, 25, 100, 500, 1000];
