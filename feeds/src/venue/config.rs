@@ -31,8 +31,8 @@ pub struct SessionConfig {
     pub snapshot_timeout: Duration,
     /// How long a subscription may stay without an answer or without its first message.
     pub subscription_timeout: Duration,
-    /// How long a shown book may stay without a message before it counts as stale. Quiet pairs are silent for ten
-    /// seconds and more while all is well.
+    /// How long a shown book may stay without a message before it counts as stale, until the symbol's own silences are
+    /// known. Then it is four times the longest of the last minutes, at least five seconds and at most ten minutes.
     pub book_silence: Duration,
     /// How long the whole connection may stay without a frame, heartbeats included, before it should be opened anew;
     /// `None` where the venue has no heartbeat that a session sees.

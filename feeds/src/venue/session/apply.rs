@@ -113,8 +113,6 @@ impl<R: Rules> VenueSession<R> {
         }
         feed.exchange_time = message.exchange_time.unwrap_or(feed.exchange_time);
         feed.quality = proof.quality;
-        feed.touched_at = context.stamps.receive_time;
-        feed.stale = false;
         // A top that came before its update.
         let awaited_top = feed.last_top.filter(|top| top.update_id == message.last_id);
         if let Some(top) = awaited_top
@@ -131,6 +129,8 @@ impl<R: Rules> VenueSession<R> {
             feed.attempt = 0; // the last whole book was of use
         }
         feed.rebased = false;
+        feed.liveness.touch(context.stamps.receive_time);
+        feed.stale = false;
         context.stamps.booked = context.clock.ticks();
         let update = BookUpdate {
             instrument,

@@ -13,6 +13,7 @@
 //! order. Where snapshots come in the stream nothing waits: what came before one is its content already.
 
 mod apply;
+mod liveness;
 mod recover;
 mod rescale;
 mod symbol;
@@ -252,7 +253,8 @@ impl<R: Rules> VenueSession<R> {
             let symbol = self.instruments[index].id;
             let feed = &mut self.feeds[index];
             if feed.phase == Phase::Live {
-                feed.stale = now > after(feed.touched_at, self.book_silence);
+                feed.liveness.relax(now);
+                feed.stale = feed.liveness.is_stale(now, self.book_silence);
             }
             if feed.phase == Phase::Awaiting && feed.reply_due.is_some_and(|due| now > due) {
                 feed.reply_due = None;

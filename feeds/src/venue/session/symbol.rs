@@ -7,6 +7,8 @@ use crate::types::{Instrument, Quality, Scale, UnixNanos};
 use crate::venue::backlog::Backlog;
 use crate::venue::message::Ticker;
 
+use super::liveness::Liveness;
+
 pub(super) struct SymbolFeed {
     pub(super) phase: Phase,
     pub(super) book: Book,
@@ -31,7 +33,7 @@ pub(super) struct SymbolFeed {
     /// A frame of it has come on this connection.
     pub(super) seen: bool,
     pub(super) mute_told: bool,
-    pub(super) touched_at: UnixNanos,
+    pub(super) liveness: Liveness,
     pub(super) stale: bool,
 }
 
@@ -64,7 +66,7 @@ impl SymbolFeed {
             attempt: 0,
             seen: false,
             mute_told: false,
-            touched_at: UnixNanos(0),
+            liveness: Liveness::default(),
             stale: false,
         }
     }
@@ -97,6 +99,7 @@ impl SymbolFeed {
         }
         if self.phase != Phase::Live {
             self.phase = Phase::Live;
+            self.liveness.begin();
             self.resubscribe_at = None;
             sink.on_event(FeedEvent::ResyncFinished {
                 symbol,
