@@ -128,6 +128,13 @@ pub enum FeedEvent {
         /// Which instrument.
         symbol: SymbolId,
     },
+    /// Nothing has come of a shown book for much longer than its market is ever silent.
+    BookStale {
+        /// Whose book.
+        symbol: SymbolId,
+        /// For how long.
+        silent_ns: u64,
+    },
     /// A number came that the scale of the instrument could not hold: all its mantissas have more decimals from here
     /// on, and the next book update replaces the whole book.
     Rescaled {
@@ -197,8 +204,26 @@ pub enum ResyncReason {
     },
     /// An update of this book could not be understood.
     Malformed,
+    /// Nothing has come of this book for so long that its subscription may be dead.
+    Silent,
     /// The connection ended.
     Disconnected,
+}
+
+impl ResyncReason {
+    /// The name in logs and in a region's events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::SequenceGap { .. } => "sequence_gap",
+            Self::ChecksumMismatch { .. } => "checksum_mismatch",
+            Self::Crossed => "crossed",
+            Self::TopDisagrees { .. } => "top_disagrees",
+            Self::Malformed => "malformed",
+            Self::Silent => "silent",
+            Self::Disconnected => "disconnected",
+        }
+    }
 }
 
 /// What is wrong with a REST snapshot.

@@ -268,6 +268,36 @@ fn a_silent_connection_is_given_up_and_a_quiet_one_is_pinged() {
 }
 
 #[test]
+fn a_book_that_falls_silent_is_stale_and_then_subscribed_anew() {
+    let Some(paths) = recordings(&KRAKEN_25) else { return };
+    let mut rig = Rig::kraken(&["BTC/USD"]);
+    frames(&paths, 20).iter().for_each(|(_, frame)| rig.frame(frame));
+    rig.sent();
+    let mut quiet = |seconds: u32, rig: &mut Rig| {
+        for _ in 0..seconds {
+            rig.frame("{\"channel\":\"heartbeat\"}"); // the connection lives
+            rig.wait_ms(1000);
+        }
+    };
+    let stale = |event: &FeedEvent| matches!(event, FeedEvent::BookStale { .. });
+    quiet(29, &mut rig);
+    assert_eq!((rig.log.count(stale), rig.is_shown(0)), (0, true));
+    quiet(30, &mut rig);
+    assert_eq!((rig.log.count(stale), rig.is_shown(0)), (1, true), "told once");
+    assert_eq!(rig.session.quality(SymbolId(0)), Quality::Stale);
+    quiet(3, &mut rig);
+    let silent = |event: &FeedEvent| {
+        let reason = ResyncReason::Silent;
+        matches!(event, FeedEvent::ResyncStarted { reason: found, .. } if *found == reason)
+    };
+    assert_eq!((rig.log.count(silent), rig.is_shown(0)), (1, false));
+    assert!(rig.sent().iter().any(|frame| frame.contains("\"unsubscribe\"")));
+    // The snapshot of the new subscription: the market was quiet, nothing else.
+    frames(&paths, 20).iter().for_each(|(_, frame)| rig.frame(frame));
+    assert_eq!(rig.session.quality(SymbolId(0)), Quality::Verified);
+}
+
+#[test]
 fn frames_of_which_nothing_can_be_known_put_every_book_in_doubt() {
     let Some(paths) = recordings(&KRAKEN_25) else { return };
     let mut rig = Rig::kraken(&["BTC/USD", "ETH/USD"]);

@@ -78,7 +78,7 @@ pub const LOSSES: [&str; 10] = [
 ];
 
 /// Why a book was withdrawn.
-pub const RESYNCS: [&str; 7] = [
+pub const RESYNCS: [&str; 8] = [
     "start",
     "sequence_gap",
     "checksum_mismatch",
@@ -86,6 +86,7 @@ pub const RESYNCS: [&str; 7] = [
     "top_disagrees",
     "malformed",
     "disconnected",
+    "silent",
 ];
 
 macro_rules! kinds {
@@ -136,6 +137,8 @@ kinds! {
         "The slowest round of a hot loop in a second that had one of more than a millisecond.";
     ModelError, "model_error", number("failures_total"), number("update_id"),
         "A model failed to predict from the book at this id; noted at the 1st, 2nd, 4th … failure.";
+    BookStale, "book_stale", nanoseconds("silent_ns"), UNUSED,
+        "Nothing has come of a shown book for much longer than its market is ever silent.";
 }
 
 /// What an event is about: a text that was registered with the region.

@@ -170,6 +170,15 @@ impl Housekeeping {
                 FeedEvent::SubscriptionMute { symbol } => {
                     tracing::error!(feed, at_ns, symbol = name(symbol), "subscribed, but nothing comes");
                 }
+                FeedEvent::BookStale { symbol, silent_ns } => {
+                    tracing::warn!(
+                        feed,
+                        at_ns,
+                        symbol = name(symbol),
+                        silent_ms = silent_ns / 1_000_000,
+                        "much longer silent than its market ever was"
+                    );
+                }
                 FeedEvent::Rescaled { symbol, scale } => {
                     tracing::warn!(
                         feed,

@@ -96,11 +96,12 @@ const _: () = assert!(Place::Model as usize + 1 == catalogue::PLACES.len());
 const REJECTIONS: [&str; 4] = ["malformed", "number_out_of_range", "unknown_symbol", "binary"];
 
 /// The error types of a feed, beside the reasons for which a connection is lost.
-const OTHER_ERROR_TYPES: [&str; 4] = [
+const OTHER_ERROR_TYPES: [&str; 5] = [
     "subscription_refused",
     "subscription_mute",
     "snapshot_rejected",
     "backlog_overflow",
+    "book_stale",
 ];
 
 /// The places in [`catalogue::STAGES`].
@@ -313,11 +314,18 @@ impl HotMetrics {
                     ResyncReason::Crossed => cells.crossed.inc(),
                     // Counted where the venue's word is compared: on_top.
                     ResyncReason::TopDisagrees { .. } => {}
-                    ResyncReason::Start | ResyncReason::Malformed | ResyncReason::Disconnected => {}
+                    ResyncReason::Start
+                    | ResyncReason::Malformed
+                    | ResyncReason::Silent
+                    | ResyncReason::Disconnected => {}
                 }
                 if reason != ResyncReason::Start {
                     cells.resyncs.inc();
                 }
+            }
+            FeedEvent::BookStale { symbol, .. } => {
+                self.symbols[at(symbol)].quality.set(Quality::Stale as u8);
+                venue.error("book_stale");
             }
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
             FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),

@@ -93,6 +93,12 @@ impl FlightRecorder {
                         .record(EventKind::ResyncFinished, book.subject, at.0, lasted_ns, update_id);
                 }
             }
+            FeedEvent::BookStale { symbol, silent_ns } => {
+                if let Some(book) = self.symbols.get(place(symbol)) {
+                    self.events
+                        .record(EventKind::BookStale, book.subject, at.0, silent_ns, 0);
+                }
+            }
             FeedEvent::SubscriptionRefused { symbol } => {
                 let of_feed = self.feeds.get(feed);
                 let subject = symbol.map_or(of_feed, |symbol| self.symbols.get(place(symbol)));
@@ -109,22 +115,23 @@ impl FlightRecorder {
         };
         book.since = at;
         let record = |kind, a, b| self.events.record(kind, book.subject, at.0, a, b);
-        let (name, update_id) = match reason {
-            ResyncReason::Start => ("start", 0),
+        let update_id = match reason {
             ResyncReason::SequenceGap { expected, got } => {
                 record(EventKind::SequenceGap, expected, got);
-                ("sequence_gap", expected.saturating_sub(1))
+                expected.saturating_sub(1)
             }
             ResyncReason::ChecksumMismatch { expected, got } => {
                 record(EventKind::ChecksumFailed, u64::from(expected), u64::from(got));
-                ("checksum_mismatch", 0)
+                0
             }
-            ResyncReason::Crossed => ("crossed", 0),
-            ResyncReason::TopDisagrees { update_id } => ("top_disagrees", update_id),
-            ResyncReason::Malformed => ("malformed", 0),
-            ResyncReason::Disconnected => ("disconnected", 0),
+            ResyncReason::TopDisagrees { update_id } => update_id,
+            ResyncReason::Start
+            | ResyncReason::Crossed
+            | ResyncReason::Malformed
+            | ResyncReason::Silent
+            | ResyncReason::Disconnected => 0,
         };
-        let code = EventKind::ResyncStarted.declaration().a.code(name);
+        let code = EventKind::ResyncStarted.declaration().a.code(reason.name());
         record(EventKind::ResyncStarted, code, update_id);
     }
 
@@ -152,6 +159,34 @@ impl FlightRecorder {
         if dropped.is_power_of_two() {
             self.events
                 .record(EventKind::QueueFull, SubjectId::NONE, at.0, dropped, capacity);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quantumflow_feeds::feed::Lost;
+    use quantumflow_region::event::{LOSSES, RESYNCS};
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_in_the_region() {
+        for reason in Lost::REASONS {
+            assert!(LOSSES.contains(&reason), "{reason}");
+        }
+        let (expected, got) = (0, 0);
+        for reason in [
+            ResyncReason::Start,
+            ResyncReason::SequenceGap { expected, got },
+            ResyncReason::ChecksumMismatch { expected: 0, got: 0 },
+            ResyncReason::Crossed,
+            ResyncReason::TopDisagrees { update_id: 0 },
+            ResyncReason::Malformed,
+            ResyncReason::Silent,
+            ResyncReason::Disconnected,
+        ] {
+            assert!(RESYNCS.contains(&reason.name()), "{reason:?}");
         }
     }
 }

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use crate::types::UnixNanos;
-use crate::venue::after;
 
 /// What is known of one symbol's silences.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,10 +60,17 @@ impl Liveness {
         Duration::from_nanos(self.longest_ns.saturating_mul(FACTOR)).clamp(LEAST, MOST)
     }
 
-    /// Whether the silence is too long at `now`.
-    pub(super) fn is_stale(&self, now: UnixNanos, at_first: Duration) -> bool {
+    /// How many times too long the silence is at `now`: zero while it is not.
+    pub(super) fn overdue(&self, now: UnixNanos, at_first: Duration) -> u64 {
+        let limit_ns = u64::try_from(self.limit(at_first).as_nanos()).unwrap_or(u64::MAX);
+        // One nanosecond less, so that a silence of just the limit is not too long yet.
+        self.silent_ns(now).saturating_sub(1) / limit_ns.max(1)
+    }
+
+    /// How long nothing has come.
+    pub(super) fn silent_ns(&self, now: UnixNanos) -> u64 {
         self.touched_at
-            .is_some_and(|touched_at| now > after(touched_at, self.limit(at_first)))
+            .map_or(0, |touched_at| now.0.saturating_sub(touched_at.0))
     }
 }
 
@@ -87,8 +93,9 @@ const MOST: Duration = Duration::from_secs(600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::venue::after;
     use proptest::prelude::*;
-    use rand::{Rng, SeedableRng};
+    use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     const AT_FIRST: Duration = Duration::from_secs(30);
@@ -161,13 +168,13 @@ mod tests {
             for (count, silence) in silences(mean_ms, seed).take(3_000).enumerate() {
                 liveness.touch(now);
                 now = after(now, silence);
-                let is_stale = liveness.is_stale(now, AT_FIRST);
+                let is_stale = liveness.overdue(now, AT_FIRST) > 0;
                 prop_assert!(!is_stale || count <= usize::from(ENOUGH), "{:?} after {:?}", silence, liveness);
                 liveness.relax(now);
             }
             // And when it dies that is seen, after some of its means.
             let dead = Duration::from_secs_f64(mean_ms * 60.0 / 1e3).max(2 * LEAST);
-            prop_assert!(liveness.is_stale(after(now, dead), AT_FIRST));
+            prop_assert!(liveness.overdue(after(now, dead), AT_FIRST) > 0);
         }
     }
 }

@@ -253,9 +253,9 @@ impl<R: Rules> VenueSession<R> {
             let symbol = self.instruments[index].id;
             let feed = &mut self.feeds[index];
             if feed.phase == Phase::Live {
-                feed.liveness.relax(now);
-                feed.stale = feed.liveness.is_stale(now, self.book_silence);
+                self.look_for_silence(symbol, now, sink, out);
             }
+            let feed = &mut self.feeds[index];
             if feed.phase == Phase::Awaiting && feed.reply_due.is_some_and(|due| now > due) {
                 feed.reply_due = None;
                 self.reject_snapshot(symbol, SnapshotFault::Unavailable, now, sink, out);

@@ -58,6 +58,28 @@ impl<R: Rules> VenueSession<R> {
         }
     }
 
+    /// Tells once when a shown book is silent for too long. When that lasts, its subscription is made anew where that
+    /// brings the whole book: a quiet market has lost nothing by it, and a dead one is alive again.
+    pub(super) fn look_for_silence<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        let feed = &mut self.feeds[symbol.index()];
+        feed.liveness.relax(now);
+        let overdue = feed.liveness.overdue(now, self.book_silence);
+        if overdue > 0 && !feed.stale {
+            feed.stale = true;
+            let silent_ns = feed.liveness.silent_ns(now);
+            sink.on_event(FeedEvent::BookStale { symbol, silent_ns });
+        }
+        if overdue > 1 && R::SNAPSHOTS.streams() {
+            self.resync(symbol, ResyncReason::Silent, now, sink, out);
+        }
+    }
+
     /// A frame of a symbol that cannot be used. If it could have been about the book that is in doubt at once.
     #[cold]
     pub(super) fn reject<S: Sink, C: Clock>(
