@@ -16,6 +16,7 @@
 //! which on they are told is set by ids alone: the first diff that ends behind `lastUpdateId`. Everything of the symbol
 //! before it in the stream is dropped ([`FeedEvent::Outdated`]), everything from it on is told, in the stream's order.
 
+mod front;
 mod parse;
 mod scan;
 #[cfg(test)]

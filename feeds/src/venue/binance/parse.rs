@@ -8,6 +8,7 @@ use crate::venue::levels::LevelScalers;
 use crate::venue::message::{MessageDecimals, ParseError, Print, Scalers};
 use crate::venue::symbols::SymbolTable;
 
+use super::front::DiffFront;
 use super::scan;
 
 /// One message. The changes of a diff lie in the buffer that was given to [`Parser::parse`].
@@ -58,6 +59,8 @@ pub struct Parser {
     upper: SymbolTable,
     lower: SymbolTable,
     scalers: Vec<LevelScalers>,
+    /// Of each symbol's diffs.
+    fronts: Vec<DiffFront>,
     likely: SymbolId,
     json: JsonReader,
 }
@@ -81,6 +84,7 @@ impl Parser {
         Self {
             upper: SymbolTable::new(symbols),
             scalers: vec![zero; lower.len()],
+            fronts: vec![DiffFront::default(); lower.len()],
             lower: SymbolTable::new(lower.iter().map(String::as_str)),
             likely: SymbolId(0),
             json: JsonReader::new(),
@@ -104,13 +108,34 @@ impl Parser {
     /// [`ParseError`]; `changes` then means nothing.
     #[inline]
     pub fn parse(&mut self, frame: &[u8], changes: &mut Vec<LevelChange>) -> Result<Message, ParseError> {
-        match scan::head(frame, &self.upper, &self.lower, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                self.parse_behind(frame, &head, changes)
-            }
+        match self.head(frame) {
+            Some(head) => self.parse_behind(frame, &head, changes),
             None => self.parse_any(frame, changes),
         }
+    }
+
+    /// The head of a hot shape, by the front of the symbol's last diff if it is one more of them.
+    #[inline]
+    fn head(&mut self, frame: &[u8]) -> Option<scan::Head> {
+        let known = |symbol: SymbolId| scan::known_head(frame, self.fronts.get(symbol.index())?, symbol);
+        let last = self.likely;
+        if let Some(head) = known(last) {
+            return Some(head);
+        }
+        // One connection brings many symbols: the wrapper says early whose front to try.
+        if let Some(symbol) = scan::stream_symbol(frame, &self.lower, last)
+            && symbol != last
+            && let Some(head) = known(symbol)
+        {
+            self.likely = symbol;
+            return Some(head);
+        }
+        let head = scan::head(frame, &self.upper, &self.lower, last)?;
+        self.likely = head.symbol;
+        if head.symbol != last && head.is_diff() {
+            return Some(known(head.symbol).unwrap_or(head));
+        }
+        Some(head)
     }
 
     /// The same through the slow road alone. Gives the same result for every frame that [`parse`](Self::parse) reads.
@@ -141,11 +166,8 @@ impl Parser {
     /// Finds whose frame it is. `None` for a symbol in the error where even that is not known.
     #[inline]
     pub(super) fn route(&mut self, frame: &[u8]) -> Result<Route, ParseError> {
-        match scan::head(frame, &self.upper, &self.lower, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Scanned(head))
-            }
+        match self.head(frame) {
+            Some(head) => Ok(Route::Scanned(head)),
             None => self.route_any(frame),
         }
     }
@@ -177,7 +199,12 @@ impl Parser {
     ) -> Result<Message, ParseError> {
         changes.clear();
         match scan::body(frame, head, &mut self.scalers[head.symbol.index()], changes) {
-            Some(message) => Ok(message),
+            Some(message) => {
+                if let Some(front) = head.unknown_front(frame) {
+                    self.fronts[head.symbol.index()].learn(front);
+                }
+                Ok(message)
+            }
             None => self.parse_any(frame, changes),
         }
     }
