@@ -8,12 +8,14 @@
 //! the point and those after it as one machine word each and turns eight digits into a number with a few multiplications
 //! (SIMD within a register). What does not fit that shape goes through a byte loop with the same rules.
 
+mod placed;
 mod shaped;
 
 use std::fmt;
 
 use crate::types::Scale;
 
+pub(crate) use placed::PlacedU64;
 pub(crate) use shaped::ShapedScaler;
 
 /// Why a text is not a number of the scale.

@@ -79,7 +79,7 @@ impl ShapedScaler {
         }
     }
 
-    /// The same where a window would reach beyond the frame: most numbers of a message with one level.
+    /// The same where a window would reach beyond the frame: the last numbers of each, and most of a short one.
     #[inline]
     fn scan_near_end<'a>(&mut self, rest: &'a [u8], behind: &[u8]) -> Option<(i64, &'a [u8])> {
         let fraction_at = self.whole_len + 1;

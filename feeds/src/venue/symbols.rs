@@ -1,4 +1,5 @@
-//! Finds an instrument by its spelling: the one that came last first, then a scan over three words each. No hashing.
+//! Finds an instrument by its spelling: the one that came last first, then a scan over three words each. No hashing, and
+//! no call to compare bytes: a spelling is too short to be worth one.
 
 use crate::types::SymbolId;
 
@@ -10,28 +11,64 @@ type Key = [u64; SYMBOL_BYTES_MAX / 8];
 /// Spellings in the order of their [`SymbolId`]s.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SymbolTable {
-    spellings: Vec<Box<[u8]>>,
-    keys: Vec<Key>,
+    spellings: Vec<Spelling>,
+}
+
+#[derive(Clone, Debug)]
+struct Spelling {
+    text: Box<[u8]>,
+    key: Key,
+    /// The bits of `key` that the text takes.
+    mask: Key,
+}
+
+impl Spelling {
+    fn new(text: &str) -> Self {
+        let text = text.as_bytes();
+        match (
+            key(text),
+            key(&[u8::MAX; SYMBOL_BYTES_MAX][..text.len().min(SYMBOL_BYTES_MAX)]),
+        ) {
+            (Some(key), Some(mask)) => Self {
+                text: text.into(),
+                key,
+                mask,
+            },
+            // Nothing under no mask is all ones, and no text has that key.
+            _ => Self {
+                text: text.into(),
+                key: [u64::MAX; 3],
+                mask: [0; 3],
+            },
+        }
+    }
+
+    /// Whether `bytes` starts with it.
+    #[inline]
+    fn starts(&self, bytes: &[u8]) -> bool {
+        let Some(front) = bytes.first_chunk() else {
+            // Only a frame that is all but over has so little behind a symbol.
+            return bytes.starts_with(&self.text);
+        };
+        let (front, mask) = (words(front), self.mask);
+        [front[0] & mask[0], front[1] & mask[1], front[2] & mask[2]] == self.key
+    }
 }
 
 impl SymbolTable {
     /// `spellings` are distinct and have 1 to [`SYMBOL_BYTES_MAX`] bytes; any other cannot be found.
     pub(crate) fn new<'a>(spellings: impl Iterator<Item = &'a str>) -> Self {
-        let mut table = Self::default();
-        for spelling in spellings {
-            table.spellings.push(spelling.as_bytes().into());
-            table.keys.push(key(spelling.as_bytes()).unwrap_or([u64::MAX; 3]));
+        Self {
+            spellings: spellings.map(Spelling::new).collect(),
         }
-        table
     }
 
     /// The symbol whose spelling starts `bytes` and is followed by `end`, and the length of the spelling. `likely` is
     /// tried first.
     #[inline]
     pub(crate) fn scan(&self, bytes: &[u8], end: u8, likely: SymbolId) -> Option<(SymbolId, usize)> {
-        let spelling = self.spellings.get(likely.index())?;
-        if bytes.starts_with(spelling) && bytes.get(spelling.len()) == Some(&end) {
-            return Some((likely, spelling.len()));
+        if let Some(len) = self.starts_with(likely, bytes, end) {
+            return Some((likely, len));
         }
         let len = bytes.iter().take(SYMBOL_BYTES_MAX + 1).position(|&byte| byte == end)?;
         Some((self.find(&bytes[..len])?, len))
@@ -41,13 +78,14 @@ impl SymbolTable {
     #[inline]
     pub(crate) fn starts_with(&self, symbol: SymbolId, bytes: &[u8], end: u8) -> Option<usize> {
         let spelling = self.spellings.get(symbol.index())?;
-        (bytes.starts_with(spelling) && bytes.get(spelling.len()) == Some(&end)).then_some(spelling.len())
+        let len = spelling.text.len();
+        (bytes.get(len) == Some(&end) && spelling.starts(bytes)).then_some(len)
     }
 
     /// The symbol of that spelling.
     pub(crate) fn find(&self, spelling: &[u8]) -> Option<SymbolId> {
         let wanted = key(spelling)?;
-        let index = self.keys.iter().position(|key| *key == wanted)?;
+        let index = self.spellings.iter().position(|spelling| spelling.key == wanted)?;
         u16::try_from(index).ok().map(SymbolId)
     }
 
@@ -55,7 +93,7 @@ impl SymbolTable {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SymbolId, &[u8])> {
         (0_u16..)
             .map(SymbolId)
-            .zip(self.spellings.iter().map(|spelling| &spelling[..]))
+            .zip(self.spellings.iter().map(|spelling| &spelling.text[..]))
     }
 }
 
@@ -79,12 +117,17 @@ fn key(spelling: &[u8]) -> Option<Key> {
     }
     let mut padded = [0; SYMBOL_BYTES_MAX];
     padded[..spelling.len()].copy_from_slice(spelling);
-    let (words, _) = padded.as_chunks::<8>();
-    Some([
+    Some(words(&padded))
+}
+
+#[inline]
+fn words(bytes: &[u8; SYMBOL_BYTES_MAX]) -> Key {
+    let (words, _) = bytes.as_chunks::<8>();
+    [
         u64::from_le_bytes(words[0]),
         u64::from_le_bytes(words[1]),
         u64::from_le_bytes(words[2]),
-    ])
+    ]
 }
 
 #[cfg(test)]
@@ -122,5 +165,40 @@ mod tests {
             );
         }
         assert_eq!(table.scan(b"BTCUSDT", b'"', SymbolId(0)), None, "no end");
+    }
+
+    #[test]
+    fn what_stands_behind_a_spelling_changes_nothing() {
+        let longest = "X".repeat(SYMBOL_BYTES_MAX);
+        let names: Vec<&str> = (1..=SYMBOL_BYTES_MAX).map(|len| &longest[..len]).collect();
+        let table = SymbolTable::new(names.iter().copied());
+        for (index, name) in names.iter().enumerate() {
+            let symbol = SymbolId(index as u16);
+            for behind in 0..2 * SYMBOL_BYTES_MAX {
+                let text = format!("{name}\"{}", "X".repeat(behind)).into_bytes();
+                for likely in (0..names.len() as u16).map(SymbolId) {
+                    let expected = Some(name.len()).filter(|_| likely == symbol);
+                    assert_eq!(table.starts_with(likely, &text, b'"'), expected, "{name} as {likely:?}");
+                    assert_eq!(table.scan(&text, b'"', likely), Some((symbol, name.len())));
+                }
+                // One byte of it is another.
+                for at in 0..name.len() {
+                    let mut text = text.clone();
+                    text[at] = b'Y';
+                    assert_eq!(table.starts_with(symbol, &text, b'"'), None, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_spelling_that_is_too_long_is_never_found() {
+        let too_long = "X".repeat(SYMBOL_BYTES_MAX + 1);
+        let table = SymbolTable::new([too_long.as_str(), ""].into_iter());
+        for likely in [SymbolId(0), SymbolId(1), SymbolId(2)] {
+            let behind = "\"".repeat(SYMBOL_BYTES_MAX);
+            assert_eq!(table.scan(format!("{too_long}{behind}").as_bytes(), b'"', likely), None);
+            assert_eq!(table.scan(behind.as_bytes(), b'"', likely), None);
+        }
     }
 }

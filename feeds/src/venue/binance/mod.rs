@@ -9,6 +9,7 @@
 //! The venue has no checksum, and a chain of ids says nothing of the book's content. A `bookTicker` with the update id
 //! of a diff does: where the two disagree the book is not shown any more.
 
+mod front;
 mod parse;
 mod scan;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::venue::message::{
 use crate::venue::symbols::{SymbolTable, named_in};
 use crate::venue::wire::{ScalerTable, Wire};
 
+use super::front::DiffFront;
 use super::scan;
 
 /// Reads frames of Binance.
@@ -18,6 +19,8 @@ pub struct Parser {
     upper: SymbolTable,
     lower: SymbolTable,
     scalers: ScalerTable,
+    /// Of each symbol's diffs.
+    fronts: Vec<DiffFront>,
     likely: SymbolId,
     json: JsonReader,
 }
@@ -30,6 +33,7 @@ impl Wire for Parser {
         Self {
             upper: SymbolTable::new(symbols),
             scalers: ScalerTable::new(lower.len()),
+            fronts: vec![DiffFront::default(); lower.len()],
             lower: SymbolTable::new(lower.iter().map(String::as_str)),
             likely: SymbolId(0),
             json: JsonReader::new(),
@@ -42,11 +46,8 @@ impl Wire for Parser {
 
     #[inline]
     fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        match scan::head(frame, &self.upper, &self.lower, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Market(Market::whole(head.symbol, head.kind(), Some(head))))
-            }
+        match self.head(frame) {
+            Some(head) => Ok(Route::Market(Market::whole(head.symbol, head.kind(), Some(head)))),
             None => self.route_slowly(frame),
         }
     }
@@ -59,7 +60,11 @@ impl Wire for Parser {
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Option<Message> {
-        scan::body(frame, head, self.scalers.of(head.symbol), changes, prints)
+        let message = scan::body(frame, head, self.scalers.of(head.symbol), changes, prints)?;
+        if let Some(front) = head.unknown_front(frame) {
+            self.fronts[head.symbol.index()].learn(front);
+        }
+        Some(message)
     }
 
     #[cold]
@@ -126,6 +131,30 @@ impl Wire for Parser {
 }
 
 impl Parser {
+    /// The head of a hot shape, by the front of the symbol's last diff if it is one more of them.
+    #[inline]
+    fn head(&mut self, frame: &[u8]) -> Option<scan::Head> {
+        let known = |symbol: SymbolId| scan::known_head(frame, self.fronts.get(symbol.index())?, symbol);
+        let last = self.likely;
+        if let Some(head) = known(last) {
+            return Some(head);
+        }
+        // One connection brings many symbols: the wrapper says early whose front to try.
+        if let Some(symbol) = scan::stream_symbol(frame, &self.lower, last)
+            && symbol != last
+            && let Some(head) = known(symbol)
+        {
+            self.likely = symbol;
+            return Some(head);
+        }
+        let head = scan::head(frame, &self.upper, &self.lower, last)?;
+        self.likely = head.symbol;
+        if head.symbol != last && head.kind() == Kind::Update {
+            return Some(known(head.symbol).unwrap_or(head));
+        }
+        Some(head)
+    }
+
     #[cold]
     #[inline(never)]
     fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {

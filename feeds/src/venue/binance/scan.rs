@@ -11,6 +11,7 @@ use crate::venue::levels::{self, LevelScalers, LevelText};
 use crate::venue::message::{self, Message, Print, Ticker, literal};
 use crate::venue::symbols::SymbolTable;
 
+use super::front::DiffFront;
 use super::parse::diff;
 
 /// The part of a frame up to its numbers: enough to know whose it is.
@@ -32,19 +33,58 @@ impl Head {
             Kind::Trade => message::Kind::Trades,
         }
     }
+
+    /// The front of a diff that was not known: up to the bracket that opens the bids. `frame` is one that
+    /// [`body`] has read.
+    #[inline]
+    pub(super) fn unknown_front<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        let Kind::Diff { ids: None, .. } = self.kind else {
+            return None;
+        };
+        let bids = frame.get(self.at..)?.iter().position(|&byte| byte == b'[')?;
+        frame.get(..=self.at + bids)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Diff { event_time_ms: u64 },
+    /// `ids` are the first and the last, where the front was known and they were read with it.
+    Diff {
+        event_time_ms: u64,
+        ids: Option<(u64, u64)>,
+    },
     Trade,
-    Ticker { update_id: u64 },
+    Ticker {
+        update_id: u64,
+    },
+}
+
+/// The head of a diff of `symbol` whose front is known.
+#[inline]
+pub(super) fn known_head(frame: &[u8], front: &DiffFront, symbol: SymbolId) -> Option<Head> {
+    let numbers = front.read(frame)?;
+    Some(Head {
+        symbol,
+        kind: Kind::Diff {
+            event_time_ms: numbers.event_time_ms,
+            ids: Some((numbers.first_id, numbers.last_id)),
+        },
+        wrapped: front.is_wrapped(),
+        at: front.len(),
+    })
+}
+
+/// Whose stream the wrapper names; `None` also where there is none.
+#[inline]
+pub(super) fn stream_symbol(frame: &[u8], lower: &SymbolTable, likely: SymbolId) -> Option<SymbolId> {
+    let stream = literal(frame, 0, STREAM)?;
+    lower.scan(&frame[stream..], b'@', likely).map(|(symbol, _)| symbol)
 }
 
 /// Reads up to the symbol. `upper` and `lower` hold the same symbols, as in payloads and as in stream names.
 #[inline]
 pub(super) fn head(frame: &[u8], upper: &SymbolTable, lower: &SymbolTable, likely: SymbolId) -> Option<Head> {
-    let Some(stream) = literal(frame, 0, b"{\"stream\":\"") else {
+    let Some(stream) = literal(frame, 0, STREAM) else {
         // Raw: the payload alone. The first key tells the kinds apart.
         return payload(frame, 0, None, upper, likely);
     };
@@ -90,7 +130,10 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
         let at = literal(frame, at, b"\",\"U\":")?;
         return Some(Head {
             symbol,
-            kind: Kind::Diff { event_time_ms },
+            kind: Kind::Diff {
+                event_time_ms,
+                ids: None,
+            },
             wrapped,
             at,
         });
@@ -136,10 +179,16 @@ pub(super) fn body(
 ) -> Option<Message> {
     let symbol = head.symbol;
     let (message, rest) = match head.kind {
-        Kind::Diff { event_time_ms } => {
-            let (first_id, at) = number(frame, head.at)?;
-            let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
-            let rest = frame.get(at..)?.strip_prefix(b",\"b\":[")?;
+        Kind::Diff { event_time_ms, ids } => {
+            let (first_id, last_id, at) = match ids {
+                Some((first_id, last_id)) => (first_id, last_id, head.at),
+                None => {
+                    let (first_id, at) = number(frame, head.at)?;
+                    let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
+                    (first_id, last_id, literal(frame, at, b",\"b\":[")?)
+                }
+            };
+            let rest = frame.get(at..)?;
             let rest = levels::read::<Levels>(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Ask, scalers, changes)?;
             (diff(symbol, first_id, last_id, event_time_ms).ok()?, rest)
@@ -183,8 +232,9 @@ pub(super) fn body(
             (Message::Trades { is_snapshot: false }, rest.get(at..)?)
         }
     };
-    let end: &[u8] = if head.wrapped { b"}}" } else { b"}" };
-    (rest == end).then_some(message)
+    // Each of a known length: no call to compare two bytes.
+    let is_end = if head.wrapped { rest == b"}}" } else { rest == b"}" };
+    is_end.then_some(message)
 }
 
 /// The body of a REST snapshot: `{"lastUpdateId":N,"bids":[…],"asks":[…]}`.
@@ -205,6 +255,9 @@ impl LevelText for Levels {
     const NEXT: &'static [u8] = b"\"],[\"";
     const LAST: &'static [u8] = b"\"]]";
 }
+
+/// How the wrapper starts.
+const STREAM: &[u8; 11] = b"{\"stream\":\"";
 
 #[inline(always)]
 fn number(frame: &[u8], at: usize) -> Option<(u64, usize)> {

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::Parser;
+use super::front::{DiffFront, FrontNumbers};
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Scale, Side};
-use crate::venue::message::ParseError;
+use crate::types::{Price, Qty, Scale, Side, SymbolId};
+use crate::venue::message::{Message, ParseError};
 use crate::venue::roads::{self, mutants, recorded};
 use crate::venue::wire::Wire;
 
@@ -95,6 +96,119 @@ fn other_shapes_are_handed_over_and_read() {
     );
 }
 
+/// A diff without its levels, and with them.
+fn diff(symbol: &str, wrapped: bool, numbers: FrontNumbers, levels: &str) -> (String, String) {
+    let FrontNumbers {
+        event_time_ms,
+        first_id,
+        last_id,
+    } = numbers;
+    let stream = format!("{{\"stream\":\"{}@depth@100ms\",\"data\":", symbol.to_ascii_lowercase());
+    let front = format!(
+        "{}{{\"e\":\"depthUpdate\",\"E\":{event_time_ms},\"s\":\"{symbol}\",\"U\":{first_id},\"u\":{last_id},\"b\":[",
+        if wrapped { &stream } else { "" }
+    );
+    let whole = format!("{front}{levels}],\"a\":[]}}{}", if wrapped { "}" } else { "" });
+    (front, whole)
+}
+
+const NUMBERS: FrontNumbers = FrontNumbers {
+    event_time_ms: 1_723_161_255_208,
+    first_id: 50_093_239_189,
+    last_id: 50_093_239_202,
+};
+
+#[test]
+fn a_known_front_is_read_at_once_and_any_other_is_not() {
+    for wrapped in [false, true] {
+        let (text, frame) = diff(
+            "BTCUSDT",
+            wrapped,
+            NUMBERS,
+            "[\"61737.63\",\"12.5\"],[\"61737.63\",\"12.5\"]",
+        );
+        let mut front = DiffFront::default();
+        assert_eq!(front.read(frame.as_bytes()), None, "nothing is known");
+        front.learn(text.as_bytes());
+        assert_eq!(front.read(frame.as_bytes()), Some(NUMBERS));
+        assert_eq!((front.len(), front.is_wrapped()), (text.len(), wrapped));
+        // Each byte matters: a digit of a number gives another number, all else nothing.
+        for at in 0..text.len() {
+            for byte in b"0123456789ax\"/:\x00\xff" {
+                let mut mutant = frame.clone().into_bytes();
+                mutant[at] = *byte;
+                let unchanged = mutant == frame.as_bytes();
+                match front.read(&mutant) {
+                    Some(numbers) if numbers == NUMBERS => assert!(unchanged, "{at} {byte}"),
+                    Some(numbers) => {
+                        let (_, expected) = diff(
+                            "BTCUSDT",
+                            wrapped,
+                            numbers,
+                            "[\"61737.63\",\"12.5\"],[\"61737.63\",\"12.5\"]",
+                        );
+                        assert_eq!(mutant, expected.as_bytes());
+                    }
+                    None => assert!(!unchanged, "{at} {byte}"),
+                }
+            }
+            assert_eq!(front.read(&frame.as_bytes()[..at]), None, "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_front_without_room_is_not_remembered() {
+    let mut front = DiffFront::default();
+    for (symbol, numbers) in [
+        ("B".repeat(60), NUMBERS),
+        (
+            "BTCUSDT".into(),
+            FrontNumbers {
+                last_id: u64::MAX,
+                ..NUMBERS
+            },
+        ),
+    ] {
+        front.learn(diff("BTCUSDT", true, NUMBERS, "").0.as_bytes());
+        assert_ne!(front.len(), 0);
+        let (text, frame) = diff(&symbol, true, numbers, &"[\"61737.63\",\"12.5\"],".repeat(5));
+        front.learn(text.as_bytes());
+        assert_eq!((front.len(), front.read(frame.as_bytes())), (0, None), "{text}");
+    }
+    for cut in 0..text_of_front().len() {
+        front.learn(&text_of_front().as_bytes()[..cut]); // no panic, whatever it is given
+    }
+}
+
+fn text_of_front() -> String {
+    diff("BTCUSDT", true, NUMBERS, "").0
+}
+
+#[test]
+fn symbols_that_alternate_keep_their_fronts() {
+    let mut roads = roads(SCALE);
+    let mut first_id = 9_999_990;
+    for round in 0..40 {
+        for (symbol, index) in [("BTCUSDT", 0), ("ETHUSDT", 1)] {
+            let numbers = FrontNumbers {
+                event_time_ms: NUMBERS.event_time_ms + round,
+                first_id,
+                last_id: first_id + 1, // soon with a digit more
+            };
+            let (_, frame) = diff(symbol, true, numbers, "[\"61737.63\",\"12.5\"]");
+            let Ok(Message::Book(read)) = roads.check(frame.as_bytes()) else {
+                panic!("{frame}");
+            };
+            assert_eq!(
+                (read.symbol, read.first_id, read.last_id),
+                (SymbolId(index), first_id, first_id + 1)
+            );
+            first_id += 2;
+        }
+    }
+}
+
 fn level() -> impl Strategy<Value = String> {
     (
         "(0|[1-9][0-9]{0,6})(\\.[0-9]{1,2}0{0,6})?",
@@ -122,6 +236,7 @@ proptest! {
         let scale = Scale { price: scale.0, qty: scale.1 };
         let mut roads = roads(scale);
         let read = roads.check(frame.as_bytes());
+        prop_assert_eq!(roads.check(frame.as_bytes()), read); // now the front is known
         if ids.0 > ids.1 {
             prop_assert_eq!(read, Err(ParseError::Malformed), "it ends before it begins");
         } else if scale.price >= 2 && scale.qty >= 8 {
@@ -134,6 +249,15 @@ proptest! {
     #[test]
     fn both_roads_agree_on_mutants(mutant in mutants(FRAMES)) {
         let _ = roads(SCALE).check(&mutant);
+        // The same where the front of the frame is known.
+        let mut roads = roads(SCALE);
+        for frame in FRAMES {
+            roads.check(frame.as_bytes()).unwrap();
+        }
+        let _ = roads.check(&mutant);
+        for frame in FRAMES {
+            roads.check(frame.as_bytes()).unwrap();
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Nearly all the bytes that a venue sends are levels, so this loop is nearly all that parsing costs. A venue describes
 //! the text around its numbers as a [`LevelText`]. Where the processor can shuffle bytes, [`shuffle`] reads a number
-//! in one go; the portable road of [`ShapedScaler`] reads what is left: the end of a frame, and a level of a shape that
-//! was not expected. Both accept the same text and find the same numbers.
+//! in one go; the portable road of [`ShapedScaler`] reads what is left: a level of a shape that was not expected. Both
+//! accept the same text and find the same numbers.
 
 #[cfg(target_arch = "x86_64")]
 mod shuffle;
@@ -82,7 +82,6 @@ pub(crate) fn read<'a, T: LevelText>(
         if let Some(shapes) = &mut scalers.shapes {
             match shapes.read::<T>(rest, side, changes) {
                 shuffle::Stop::Last(rest) => return Some(rest),
-                shuffle::Stop::NearEnd(level) => rest = level,
                 shuffle::Stop::Surprise(level) => {
                     shapes.learn::<T>(level);
                     rest = level;
@@ -177,6 +176,41 @@ mod tests {
         let (changes, rest) = outcome(text.as_bytes(), &mut scalers(Scale { price: 1, qty: 3 }));
         assert_eq!(changes, expected.map(|qty| (617_376, qty)));
         assert_eq!(rest, None);
+    }
+
+    #[test]
+    fn every_distance_to_the_end_and_every_cut_is_read_alike() {
+        let scale = Scale { price: 2, qty: 3 };
+        for levels in [
+            &[("61737.63", "10.546")][..],
+            &[("1.0", "2.0")],
+            &[("0.5", "1234567.891"), ("0.5", "0.001"), ("0.5", "10.000")],
+            &[("1234567890.25", "1234567890.125")],
+            &[("100.00", "1.000"), ("100.25", "x"), ("100.50", "1.000")],
+        ] {
+            let levels: Vec<(String, String)> = levels
+                .iter()
+                .map(|(price, qty)| (price.to_string(), qty.to_string()))
+                .collect();
+            let (mut shuffled, mut portable) = (scalers(scale), scalers(scale).without_shuffle());
+            outcome(list(&levels).as_bytes(), &mut shuffled); // learns the shapes
+            for behind in 0..=80 {
+                let text = list(&levels) + &"5".repeat(behind);
+                for cut in 0..=text.len() {
+                    let text = &text.as_bytes()[..cut];
+                    let shown = String::from_utf8_lossy(text);
+                    assert_eq!(outcome(text, &mut shuffled), outcome(text, &mut portable), "{shown}");
+                }
+                if let Some(expected) = judge(&levels, scale) {
+                    let (changes, rest) = outcome(text.as_bytes(), &mut shuffled);
+                    assert_eq!(
+                        (changes, rest.map(|rest| rest.len())),
+                        (expected, Some(behind)),
+                        "{text}"
+                    );
+                }
+            }
+        }
     }
 
     proptest! {

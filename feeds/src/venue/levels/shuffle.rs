@@ -23,13 +23,11 @@ use crate::venue::message::Scalers;
 
 use super::LevelText;
 
-/// Why reading stopped. The text of the last two starts at the price of the level that was not read.
+/// Why reading stopped.
 pub(super) enum Stop<'a> {
     /// All levels are read; what is left behind the closing bracket.
     Last(&'a [u8]),
-    /// A level might reach beyond the text.
-    NearEnd(&'a [u8]),
-    /// A level is not of the shapes that are known.
+    /// A level is not of the shapes that are known. Its price starts the text.
     Surprise(&'a [u8]),
 }
 
@@ -151,8 +149,7 @@ impl LevelShapes {
         }
     }
 
-    /// Reads levels and appends them to `changes` for as long as they have known shapes and end well within `rest`,
-    /// which starts with a price.
+    /// Reads levels and appends them to `changes` for as long as they have known shapes. `rest` starts with a price.
     #[expect(
         unsafe_code,
         reason = "a safe function may need a processor feature; `new` has proven it"
@@ -164,30 +161,41 @@ impl LevelShapes {
         side: Side,
         changes: &mut Vec<LevelChange>,
     ) -> Stop<'a> {
-        // Most messages with one level: not worth a call.
-        if rest.len() < WINDOW_BYTES {
-            return Stop::NearEnd(rest);
+        let mut near_end = rest;
+        // Most messages with one level have no window: not worth a call.
+        if rest.len() >= WINDOW_BYTES {
+            // SAFETY: `new` gave a `LevelShapes` only because the processor has SSSE3.
+            match unsafe { self.read_shuffled::<T, false>(rest, side, changes) } {
+                Stop::Surprise(left) if left.len() < WINDOW_BYTES => near_end = left,
+                stop => return stop,
+            }
         }
-        // SAFETY: `new` gave a `LevelShapes` only because the processor has SSSE3.
-        unsafe { self.read_shuffled::<T>(rest, side, changes) }
+        // SAFETY: as above.
+        unsafe { self.read_shuffled::<T, true>(near_end, side, changes) }
     }
 
+    /// Made twice: with a window for each level, in which no access needs a check, up to the first level without one;
+    /// and for what is left near the end of a frame, which is all of a message with one level.
     #[target_feature(enable = "ssse3")]
-    fn read_shuffled<'a, T: LevelText>(
+    fn read_shuffled<'a, T: LevelText, const NEAR_END: bool>(
         &self,
         mut rest: &'a [u8],
         side: Side,
         changes: &mut Vec<LevelChange>,
     ) -> Stop<'a> {
         const { assert!(3 * TEXT_BYTES + T::BETWEEN.len() + T::NEXT.len() <= WINDOW_BYTES) };
+        const { assert!(T::LAST.len() <= T::NEXT.len()) };
         let price_shape = &self.price.by_whole_len[self.price.whole_len & 15];
         loop {
-            let Some(window) = rest.first_chunk::<WINDOW_BYTES>() else {
-                return Stop::NearEnd(rest);
+            let text = match rest.first_chunk::<WINDOW_BYTES>() {
+                _ if NEAR_END => rest,
+                Some(window) => window,
+                None => return Stop::Surprise(rest),
             };
-            let price_text = load(window, 0);
             let qty_at = (price_shape.len & TEXT_BYTES) + T::BETWEEN.len();
-            let qty_text = load(window, qty_at);
+            let (Some(price_text), Some(qty_text)) = (load::<NEAR_END>(text, 0), load::<NEAR_END>(text, qty_at)) else {
+                return Stop::Surprise(rest);
+            };
             let qty_whole_len = whole_len(qty_text) & 15;
             let qty_shape = &self.qty.by_whole_len[qty_whole_len];
             // Not the shape's length: the next level waits for this sum, and not for the table.
@@ -205,16 +213,17 @@ impl LevelShapes {
                 _mm_shuffle_epi8(price_left, vector(&price_shape.digits)),
                 _mm_shuffle_epi8(qty_left, vector(&qty_shape.digits)),
             );
+            let stands = |at: usize, literal: &[u8]| text.get(at..at + literal.len()) == Some(literal);
             if !all_fit
                 || qty_len != qty_shape.len
                 || price < price_shape.least
                 || qty < qty_shape.least
-                || window[qty_at - T::BETWEEN.len()..qty_at] != *T::BETWEEN
+                || !stands(qty_at - T::BETWEEN.len(), T::BETWEEN)
             {
                 return Stop::Surprise(rest);
             }
-            let is_last = window[end..end + T::NEXT.len()] != *T::NEXT;
-            if is_last && window[end..end + T::LAST.len()] != *T::LAST {
+            let is_last = !stands(end, T::NEXT);
+            if is_last && !stands(end, T::LAST) {
                 return Stop::Surprise(rest);
             }
             changes.push(LevelChange {
@@ -254,12 +263,18 @@ fn mantissas(first: __m128i, second: __m128i) -> (u64, u64) {
     )
 }
 
+/// Sixteen bytes at `at`. Near the end, those that `text` does not have are zeros, which no number has; `None` where
+/// `text` ends before `at`, or is shorter than a vector.
 #[inline]
 #[target_feature(enable = "ssse3")]
-fn load(window: &[u8; WINDOW_BYTES], at: usize) -> __m128i {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&window[at..at + 16]);
-    vector(&bytes)
+fn load<const NEAR_END: bool>(text: &[u8], at: usize) -> Option<__m128i> {
+    if !NEAR_END {
+        return Some(vector(text[at..at + 16].first_chunk()?));
+    }
+    let last_at = text.len().checked_sub(16)?;
+    let from = at.min(last_at);
+    let shift = SHIFTS.get(at - from..)?.first_chunk()?;
+    Some(_mm_shuffle_epi8(vector(text[from..].first_chunk()?), vector(shift)))
 }
 
 #[inline]
@@ -271,6 +286,17 @@ fn vector(bytes: &[u8; 16]) -> __m128i {
 
 /// The shuffle's index that gives zero.
 const NO_DIGIT: u8 = 0x80;
+
+/// Indices of a shuffle that moves bytes down, by as many places as are skipped here, and zeros in behind them.
+const SHIFTS: [u8; 32] = {
+    let mut shifts = [NO_DIGIT; 32];
+    let mut at = 0;
+    while at < 16 {
+        shifts[at] = at as u8;
+        at += 1;
+    }
+    shifts
+};
 
 /// The longest text of a number. One less than a vector, so that it is a mask too.
 const TEXT_BYTES: usize = 15;
