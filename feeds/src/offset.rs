@@ -17,7 +17,10 @@
 //! - A clock that steps the other way looks like a queue at first. Once every message of a minute has been far above the
 //!   line it is taken for a step. A queue that stands for a minute without a gap is taken for one too: from one side the
 //!   two cannot be told apart. Until then the delays are shown too long, never too short.
-//! - "Far" is four times what the minima usually lie above the line, between 2 ms and 1 s.
+//! - "Far" is four times what the minima usually lie above the line, between 2 ms and 1 s: 1 s in the first minute, from
+//!   which it falls by a quarter per bucket.
+//! - A drift is told by half a window of buckets. Where messages come more than ten seconds apart the line stays level,
+//!   and is the least difference of five minutes.
 //!
 //! The delay of the fastest message counts as nothing: the line is the offset of the clocks *plus* the shortest way. For
 //! a host beside the venue that is some microseconds, for one across an ocean it is half the round trip.

@@ -234,8 +234,9 @@ fn callers_that_overtake_each_other_do_not_make_time_pass() {
 
 #[test]
 fn absurd_options_are_refused_by_name() {
+    type Change = fn(&mut BreakerOptions);
     let day = Duration::from_secs(86_400);
-    let changes: [(fn(&mut BreakerOptions), &str); 12] = [
+    let changes: [(Change, &str); 12] = [
         (|options| options.failures = 0, "failures is 0; choose 1 to 1000"),
         (
             |options| options.failures = u32::MAX,
