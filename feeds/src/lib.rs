@@ -17,6 +17,7 @@ pub mod decimal;
 pub mod event;
 pub mod feed;
 pub mod net;
+pub mod offset;
 pub mod sim;
 pub mod types;
 pub mod venue;
@@ -24,4 +25,5 @@ pub mod ws;
 
 pub use clock::{Clock, Ticks};
 pub use event::{BookUpdate, FeedEvent, LevelChange, Sink, Stamps, TopOfBook, Trade};
+pub use offset::ClockOffset;
 pub use types::{Instrument, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos, VenueId};

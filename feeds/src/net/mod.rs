@@ -1,8 +1,9 @@
 //! Sockets, TLS and the readiness poller: everything between the kernel and a message's bytes.
 //!
-//! Two kinds of thread meet here. A cold one resolves, connects, shakes hands and backs off ([`dial`], [`Backoff`]), and
-//! asks for snapshots ([`RestClient`]); it may block and allocate. A hot one owns the [`Connection`]s that it was handed
-//! and a [`Poller`]; after warm-up it allocates nothing and makes no system call but those of its sockets:
+//! Two kinds of thread meet here. A cold one resolves, connects, shakes hands and backs off ([`dial`], [`Backoff`]), asks
+//! for snapshots ([`RestClient`]), and leaves a venue in trouble alone ([`Breaker`]); it may block and allocate. A hot one
+//! owns the [`Connection`]s that it was handed and a [`Poller`]; after warm-up it allocates nothing and makes no system
+//! call but those of its sockets:
 //!
 //! ```text
 //! cold:  Endpoint ─▶ dial() ─▶ Connection ══ queue ══▶ hot:  Poller::add
@@ -39,6 +40,7 @@
 //! ```
 
 mod backoff;
+mod breaker;
 mod certificate;
 mod connection;
 mod dial;
@@ -51,6 +53,7 @@ mod tls_stream;
 mod transport;
 
 pub use backoff::{Backoff, BackoffOptions};
+pub use breaker::{Breaker, BreakerOptions, BreakerOptionsError, BreakerState, BreakerTotals, Wait};
 pub use certificate::{CertificateError, TestCertificate};
 pub use connection::{BytesRead, Connection, ConnectionError, ConnectionTotals, Flushed, ReadOutcome};
 pub use dial::{DialError, DialOptions, DialStep, dial};
