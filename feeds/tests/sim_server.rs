@@ -268,7 +268,7 @@ fn load_shapes_keep_their_rates() {
             depth_interval_ms: Some(0),
             ..SimConfig::market(VenueId::BinanceSpot, &["BTCUSDT"], 7)
         },
-        shape,
+        shape.clone(),
     ));
     let begin = Instant::now();
     let mut client = Client::connect(&sim, "/ws/btcusdt@depth");

@@ -158,8 +158,9 @@ impl Hub {
         self.counters
             .market_events
             .store(self.exchange.market_events(), Relaxed);
-        self.counters
-            .faults_fired
-            .store(self.exchange.clients().faults.fired(), Relaxed);
+        let fired = self.exchange.clients().faults.fired();
+        for (counter, count) in self.counters.faults.iter().zip(fired) {
+            counter.store(*count, Relaxed);
+        }
     }
 }
