@@ -36,7 +36,7 @@ pub use capture::{CaptureConfig, CaptureLength, CaptureSummary, CaptureWriteErro
 pub use config::{SimConfig, SimSource, SimTls};
 pub use exchange::PlaybackPace;
 pub use fault::{Chaos, Fault, FaultKind, PlannedFault, UnknownFaultKind};
-pub use load::{HawkesConfig, LoadShape, densest_window};
+pub use load::{HawkesConfig, LoadShape, arrival_times, densest_window};
 pub use market::{MarketConfig, SymbolConfig};
 pub use server::{SimError, SimHandle, Simulator};
 pub use stats::{MessageKind, Sent, SimStats};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub use hawkes::HawkesConfig;
 pub(super) use pacer::Pacer;
-pub use window::densest_window;
+pub use window::{arrival_times, densest_window};
 
 /// The pace of a generated market, in messages to the client that is told most (a client of two streams gets more
 /// messages per event than a client of one).

@@ -1,5 +1,26 @@
 //! The busiest moment of a recording.
 
+use std::path::Path;
+
+use crate::capture::{CaptureError, CaptureReader, Record};
+
+/// When the frames of a recording were received, in nanoseconds. Bad lines are passed over.
+///
+/// # Errors
+/// A file cannot be opened or read.
+pub fn arrival_times<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Vec<u64>, CaptureError> {
+    let mut reader = CaptureReader::open(files)?;
+    let mut times = Vec::new();
+    loop {
+        match reader.next_record() {
+            Ok(None) => return Ok(times),
+            Ok(Some(Record::Frame { receive_time, .. })) => times.push(receive_time.0),
+            Ok(Some(_)) | Err(CaptureError::BadLine { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// The densest `window_ns` of a list of arrival times, as offsets from its first arrival: what [`LoadShape::Replay`]
 /// plays. The window is half open, so arrivals `window_ns` apart are not in one; of equal windows it is the earliest.
 /// The times may come in any order. Empty only where there is no arrival.
