@@ -157,3 +157,14 @@ fn a_slow_wire_under_tls_loses_nothing() {
     }
     assert_eq!(sim.stats().faults_fired, 1);
 }
+
+#[test]
+fn a_market_that_only_deaf_clients_hear_keeps_its_pace() {
+    let sim = start(VenueId::BinanceSpot, vec![PlannedFault::new(Fault::HalfOpen).after(10)]);
+    let mut client = diffs(&sim);
+    client.patience(Duration::from_millis(600));
+    assert_eq!(until_trouble(&mut client, 100).1, Some(Got::Silence));
+    // A thousand messages a second, of one instrument in two: a second of it, not what the machine can do.
+    let events = sim.stats().market_events;
+    assert!(events < 20_000, "{events}");
+}

@@ -80,14 +80,20 @@ fn levels(diff: &Value) -> Vec<(String, String)> {
 /// The one level in which what a struck client hears differs from what a client beside it hears.
 fn difference(fault: Fault) -> ((String, String), (String, String)) {
     // Chances are counted over all clients: by then both listen.
-    let sim = start(VenueId::BinanceSpot, vec![PlannedFault::new(fault).after(600)]);
+    let sim = start(VenueId::BinanceSpot, vec![PlannedFault::new(fault).after(300)]);
     let mut clients = [diffs(&sim), diffs(&sim)];
-    let mut heard = clients.each_mut().map(|client| {
-        let diffs = (0..800).map(|_| json(&client.text()));
-        diffs
-            .map(|diff| (diff["u"].as_u64().unwrap(), levels(&diff)))
-            .collect::<BTreeMap<_, _>>()
-    });
+    let mut heard = [BTreeMap::new(), BTreeMap::new()];
+    // Once it has struck, both go on until they have heard all that was said before.
+    let mut rounds_left = 10;
+    while rounds_left > 0 {
+        rounds_left -= u32::from(sim.stats().faults_fired > 0);
+        for (client, heard) in clients.iter_mut().zip(&mut heard) {
+            for _ in 0..100 {
+                let diff = json(&client.text());
+                heard.insert(diff["u"].as_u64().unwrap(), levels(&diff));
+            }
+        }
+    }
     let [one, other] = heard.each_mut();
     one.retain(|id, _| other.contains_key(id));
     assert!(one.len() > 100, "only {} heard by both", one.len());

@@ -53,6 +53,7 @@ pub(super) struct Client {
     /// Updates that a fault keeps back until the next one of their instrument has gone.
     pub(super) held: Vec<(Option<u16>, Vec<u8>)>,
     last_message: UnixNanos,
+    has_heard_data: bool,
     /// Data messages of the current round.
     round: u64,
 }
@@ -120,8 +121,9 @@ impl Clients {
         }
     }
 
+    /// Nobody is there to be told anything.
     pub(in crate::sim) fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
+        self.slots.iter().flatten().all(|client| client.is_finished)
     }
 
     /// A subscription of this client will stay silent.
@@ -144,14 +146,17 @@ impl Clients {
     }
 
     /// The most data messages that any client was sent since the last call; one where nobody listens, so that a market
-    /// without an audience keeps its pace.
+    /// without an audience keeps its pace. A client listens from its first data message to its end.
     pub(in crate::sim) fn end_round(&mut self) -> u64 {
-        let rounds = self
+        let audience = self
             .slots
             .iter_mut()
             .flatten()
-            .map(|client| std::mem::take(&mut client.round));
-        rounds.max().unwrap_or(1)
+            .filter(|client| client.has_heard_data && !client.is_finished);
+        audience
+            .map(|client| std::mem::take(&mut client.round))
+            .max()
+            .unwrap_or(1)
     }
 
     /// Takes what waits for a client.
@@ -175,6 +180,7 @@ impl Clients {
                 return;
             }
             client.round += 1;
+            client.has_heard_data = true;
         }
         let fate = match meta.kind.is_data() && !self.faults.is_spent() {
             true => self.meddle(key, &meta, parts),
