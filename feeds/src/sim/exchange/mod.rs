@@ -12,6 +12,8 @@ mod meddle;
 mod playback;
 mod source;
 #[cfg(test)]
+mod storm_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::types::{UnixNanos, VenueId};

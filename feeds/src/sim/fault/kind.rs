@@ -9,7 +9,7 @@ use super::{Fault, Target};
 /// Which [`Fault`] it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
-#[allow(missing_docs, reason = "each is told at the fault of its name")]
+#[expect(missing_docs, reason = "each is told at the fault of its name")]
 pub enum FaultKind {
     SkipUpdate,
     DuplicateUpdate,
