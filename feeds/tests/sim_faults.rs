@@ -7,55 +7,10 @@ mod sim_client;
 use std::time::{Duration, Instant};
 
 use quantumflow_feeds::VenueId;
-use quantumflow_feeds::sim::{Fault, LoadShape, PlannedFault, SimConfig, SimHandle, SimSource, Simulator};
+use quantumflow_feeds::sim::{Fault, PlannedFault};
 use quantumflow_feeds::ws::WsError;
+use sim_client::busy::{diffs, kraken_book, start, until_trouble};
 use sim_client::{Client, Got, TextBook, content_length, get, json};
-
-/// A busy market of one instrument, one diff per event.
-fn start(venue: VenueId, faults: Vec<PlannedFault>) -> SimHandle {
-    let symbols: &[&str] = if venue == VenueId::KrakenV2 {
-        &["BTC/USD", "ETH/USD"]
-    } else {
-        &["BTCUSDT", "ETHUSDT"]
-    };
-    let mut config = SimConfig {
-        depth_interval_ms: Some(0),
-        faults,
-        ..SimConfig::market(venue, symbols, 1)
-    };
-    if let SimSource::Market { load, .. } = &mut config.source {
-        *load = LoadShape::Steady { rate: 1_000.0 };
-    }
-    Simulator::start(config).unwrap()
-}
-
-fn diffs(sim: &SimHandle) -> Client {
-    let mut client = Client::connect(sim, "/ws/btcusdt@depth");
-    client.patience(Duration::from_millis(1_500));
-    client
-}
-
-/// Reads until something else than text comes; the texts, and that.
-fn until_trouble(client: &mut Client, texts_max: usize) -> (Vec<String>, Option<Got>) {
-    let mut texts = Vec::new();
-    while texts.len() < texts_max {
-        match client.next() {
-            Got::Text(text) => texts.push(text),
-            Got::Ping(_) => {}
-            other => return (texts, Some(other)),
-        }
-    }
-    (texts, None)
-}
-
-fn kraken_book(sim: &SimHandle, depth: usize) -> Client {
-    let mut client = Client::connect(sim, "/v2");
-    client.patience(Duration::from_millis(1_500));
-    client.text();
-    let params = format!(r#"{{"channel":"book","symbol":["BTC/USD"],"depth":{depth}}}"#);
-    client.send(&format!(r#"{{"method":"subscribe","params":{params}}}"#));
-    client
-}
 
 #[test]
 fn a_cut_ends_the_connection_inside_a_frame_and_the_next_one_lives() {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::sim::{
-    CaptureConfig, CaptureLength, MessageKind, PlaybackPace, SimConfig, SimHandle, SimSource, Simulator, market_capture,
+    CaptureConfig, CaptureLength, Chaos, Fault, FaultKind, MessageKind, PlaybackPace, SimConfig, SimHandle, SimSource,
+    Simulator, market_capture,
 };
 use sim_client::{Client, Got, TextBook, get, json};
 
@@ -251,4 +252,52 @@ fn the_recorded_kraken_session_with_five_cycles_plays_through() {
         verified += 1;
     }
     assert_eq!((snapshots, verified), (5, 301));
+}
+
+#[test]
+fn a_storm_over_a_recording_is_the_same_for_the_same_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let diff =
+        |id: u64| format!(r#"{{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":{id},"u":{id},"b":[["1.0","2.0"]],"a":[]}}"#);
+    let text: String = (1..=300)
+        .map(|id| format!("{} {}\n", 1_000_000_000 + id, diff(id)))
+        .collect();
+    let path = file(folder.path(), "storm.jsonl", &text);
+    let heard = |seed| {
+        let mix = vec![
+            (Fault::SkipUpdate, 1),
+            (Fault::ReorderUpdates, 1),
+            // A recording's own words are not changed.
+            (Fault::CorruptLevel, 50),
+        ];
+        let chaos = Chaos {
+            mix,
+            calm_after_messages: Some(250),
+            ..Chaos::new(seed, 200.0)
+        };
+        let source = SimSource::Playback {
+            files: vec![path.clone()],
+            pace: PlaybackPace::Flood,
+            snapshot_timeout: Duration::from_secs(1),
+        };
+        let mut sim = Simulator::start(SimConfig {
+            source,
+            chaos: Some(chaos),
+            ..SimConfig::playback(VenueId::BinanceSpot, Vec::new())
+        })
+        .unwrap();
+        let mut client = Client::connect(&sim, "/ws/btcusdt@depth");
+        let mut ids = Vec::new();
+        while ids.last() != Some(&300) {
+            ids.push(json(&client.text())["u"].as_u64().unwrap());
+        }
+        let stats = sim.stop();
+        assert_eq!(stats.faults_of(FaultKind::CorruptLevel), 0);
+        assert_eq!(stats.faults_of(FaultKind::SkipUpdate), 300 - ids.len() as u64);
+        (ids, stats.faults_of(FaultKind::ReorderUpdates))
+    };
+    let first = heard(1);
+    assert!(first.1 > 5 && first.0.len() < 290 && !first.0.is_sorted(), "{first:?}");
+    assert_eq!(first, heard(1));
+    assert_ne!(first, heard(2));
 }

@@ -106,7 +106,7 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
         enforce_limits: false,
     };
     let natural = LoadShape::Natural { speed: 1.0 };
-    let clients = Clients::new(Faults::default());
+    let clients = Clients::new(Faults::none());
     let mut exchange = Generated::new(config.venue, &config.market, options, natural, clients, start);
     let symbols: Vec<String> = config
         .market
@@ -195,8 +195,7 @@ fn write_batch(
             seen(usize::from(symbol), frame.kind);
         }
     }
-    batch.bytes.clear();
-    batch.frames.clear();
+    batch.clear();
     Ok(())
 }
 

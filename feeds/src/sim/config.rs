@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exchange::PlaybackPace;
-use super::fault::PlannedFault;
+use super::fault::{Chaos, PlannedFault};
 use super::load::LoadShape;
 use super::market::MarketConfig;
 use crate::types::VenueId;
@@ -27,6 +27,8 @@ pub struct SimConfig {
     pub enforce_limits: bool,
     /// What goes wrong.
     pub faults: Vec<PlannedFault>,
+    /// What goes wrong besides, drawn from a seed.
+    pub chaos: Option<Chaos>,
     /// How often the server pings.
     pub ping_interval: Duration,
     /// How long it waits for the pong before it hangs up.
@@ -110,6 +112,7 @@ impl SimConfig {
             depth_interval_ms: None,
             enforce_limits: true,
             faults: Vec::new(),
+            chaos: None,
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(60),
         }

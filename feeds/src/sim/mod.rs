@@ -2,7 +2,8 @@
 //!
 //! [`Simulator::start`] opens one port that speaks Binance spot's or Kraken v2's WebSocket protocol and the REST calls
 //! beside it, plain or over TLS. What it says comes from a generated [`market`] at the pace of a [`LoadShape`], or from
-//! a recording; what goes wrong, from a plan of [`PlannedFault`]s; what was sent is counted to the byte in [`SimStats`].
+//! a recording; what goes wrong, from a plan of [`PlannedFault`]s
+//! and from seeded [`Chaos`]; what was sent is counted to the byte in [`SimStats`].
 //! [`market_capture`] writes the same generated messages into a capture, without sockets.
 //!
 //! ```
@@ -34,8 +35,8 @@ mod wire;
 pub use capture::{CaptureConfig, CaptureLength, CaptureSummary, CaptureWriteError, market_capture};
 pub use config::{SimConfig, SimSource, SimTls};
 pub use exchange::PlaybackPace;
-pub use fault::{Fault, PlannedFault};
-pub use load::LoadShape;
+pub use fault::{Chaos, Fault, FaultKind, PlannedFault, UnknownFaultKind};
+pub use load::{HawkesConfig, LoadShape, arrival_times, densest_window};
 pub use market::{MarketConfig, SymbolConfig};
 pub use server::{SimError, SimHandle, Simulator};
 pub use stats::{MessageKind, Sent, SimStats};

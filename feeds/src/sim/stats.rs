@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicU64;
 // Counters have no order with anything else; the threads that write them are joined before a final reading.
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::fault::FaultKind;
+
 /// What a message is, whichever venue it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -136,6 +138,8 @@ pub struct SimStats {
     pub pongs_received: u64,
     /// Faults that were played.
     pub faults_fired: u64,
+    /// By [`FaultKind`].
+    faults: [u64; FaultKind::ALL.len()],
     /// Events of the generated market that have happened.
     pub market_events: u64,
 }
@@ -150,6 +154,11 @@ impl SimStats {
     pub fn sent_for(&self, symbol: &str, kind: MessageKind) -> Sent {
         let row = self.symbols.iter().find(|(name, _)| name == symbol);
         row.map_or_else(Sent::default, |(_, kinds)| kinds[kind as usize])
+    }
+
+    /// How many faults of one kind were played.
+    pub fn faults_of(&self, kind: FaultKind) -> u64 {
+        self.faults[kind as usize]
     }
 
     /// All text messages on WebSockets: what a client that has read everything has received.
@@ -168,7 +177,7 @@ impl SimStats {
 }
 
 impl fmt::Display for SimStats {
-    /// One line per kind that was sent.
+    /// One line per kind that was sent, then one per kind of fault that was played.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for kind in MessageKind::ALL {
             let sent = self.sent(kind);
@@ -181,6 +190,9 @@ impl fmt::Display for SimStats {
                     sent.payload_bytes
                 )?;
             }
+        }
+        for kind in FaultKind::ALL.into_iter().filter(|kind| self.faults_of(*kind) > 0) {
+            writeln!(f, "{:<20} {:>8} faults", kind, self.faults_of(kind))?;
         }
         Ok(())
     }
@@ -200,7 +212,7 @@ pub(super) struct Counters {
     pub(super) wire_bytes: AtomicU64,
     pub(super) messages_received: AtomicU64,
     pub(super) pongs_received: AtomicU64,
-    pub(super) faults_fired: AtomicU64,
+    pub(super) faults: [AtomicU64; FaultKind::ALL.len()],
     pub(super) market_events: AtomicU64,
 }
 
@@ -237,7 +249,7 @@ impl Counters {
             wire_bytes: AtomicU64::new(0),
             messages_received: AtomicU64::new(0),
             pongs_received: AtomicU64::new(0),
-            faults_fired: AtomicU64::new(0),
+            faults: [const { AtomicU64::new(0) }; FaultKind::ALL.len()],
             market_events: AtomicU64::new(0),
         }
     }
@@ -261,6 +273,7 @@ impl Counters {
             }
             sent
         };
+        let faults = std::array::from_fn(|kind| self.faults[kind].load(Relaxed));
         SimStats {
             kinds: row(&self.kinds),
             symbols: self
@@ -277,7 +290,8 @@ impl Counters {
             wire_bytes: self.wire_bytes.load(Relaxed),
             messages_received: self.messages_received.load(Relaxed),
             pongs_received: self.pongs_received.load(Relaxed),
-            faults_fired: self.faults_fired.load(Relaxed),
+            faults_fired: faults.iter().sum(),
+            faults,
             market_events: self.market_events.load(Relaxed),
         }
     }

@@ -7,6 +7,8 @@
     reason = "each test binary includes it and uses its own part"
 )]
 
+pub mod busy;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

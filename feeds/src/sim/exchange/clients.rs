@@ -1,11 +1,14 @@
-//! What waits to be written to each client, already framed, and the faults that meddle with it.
+//! What waits to be written to each client, already framed.
 
-use std::ops::Range;
+use std::collections::VecDeque;
 
-use crate::sim::fault::{Fault, Faults, Target};
+use super::Manners;
+use super::batch::{Batch, End};
+use super::meddle::{Ask, Fate, LevelSpots};
+use crate::sim::fault::Faults;
 use crate::sim::stats::MessageKind;
 use crate::types::UnixNanos;
-use crate::ws::{Opcode, close_code, encode_close, encode_frame};
+use crate::ws::{close_code, encode_close};
 
 /// A client's place in the table; reused after it has left.
 pub(in crate::sim) type ClientKey = usize;
@@ -15,8 +18,8 @@ pub(in crate::sim) type ClientKey = usize;
 pub(in crate::sim) struct Meta {
     pub(in crate::sim) kind: MessageKind,
     pub(in crate::sim) symbol: Option<u16>,
-    /// Where, in the last part of the payload, a quantity stands that a client must notice to be wrong.
-    pub(in crate::sim) qty: Option<Range<usize>>,
+    /// Where, in the last part of the payload, numbers stand that a client must notice to be wrong.
+    pub(in crate::sim) spots: LevelSpots,
 }
 
 impl Meta {
@@ -24,7 +27,7 @@ impl Meta {
         Self {
             kind,
             symbol: None,
-            qty: None,
+            spots: LevelSpots::default(),
         }
     }
 
@@ -32,113 +35,25 @@ impl Meta {
         Self {
             kind,
             symbol: Some(symbol as u16),
-            qty: None,
-        }
-    }
-}
-
-/// One frame of a [`Batch`], for the totals.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::sim) struct Frame {
-    /// Where it ends in the batch's bytes.
-    pub(in crate::sim) end: usize,
-    pub(in crate::sim) payload_bytes: usize,
-    pub(in crate::sim) kind: MessageKind,
-    pub(in crate::sim) symbol: Option<u16>,
-}
-
-/// What happens to a connection once its batch is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sim) enum End {
-    /// The TCP connection ends at once.
-    Cut,
-    /// Nothing is read or written any more.
-    Freeze,
-    /// A close frame was the last: wait a moment for the client's.
-    Close,
-}
-
-/// Frames for one connection, back to back.
-#[derive(Debug, Default)]
-pub(in crate::sim) struct Batch {
-    pub(in crate::sim) bytes: Vec<u8>,
-    pub(in crate::sim) frames: Vec<Frame>,
-    pub(in crate::sim) end: Option<End>,
-}
-
-impl Batch {
-    /// Appends a whole batch and leaves `other` empty.
-    pub(in crate::sim) fn append(&mut self, other: &mut Self) {
-        if self.bytes.is_empty() && self.frames.is_empty() {
-            std::mem::swap(self, other);
-            return;
-        }
-        let shift = self.bytes.len();
-        self.bytes.append(&mut other.bytes);
-        self.frames.extend(other.frames.drain(..).map(|frame| Frame {
-            end: frame.end + shift,
-            ..frame
-        }));
-        self.end = self.end.or(other.end.take());
-    }
-
-    pub(in crate::sim) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.end.is_none()
-    }
-
-    fn push_text(&mut self, parts: &[&[u8]], kind: MessageKind, symbol: Option<u16>) {
-        let payload_bytes = parts.iter().map(|part| part.len()).sum();
-        let mut header = [0u8; 10];
-        header[0] = 0x80 | Opcode::Text as u8;
-        let header_bytes = length_into(&mut header, payload_bytes as u64);
-        self.bytes.extend_from_slice(&header[..header_bytes]);
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        self.note(payload_bytes, kind, symbol);
-    }
-
-    fn note(&mut self, payload_bytes: usize, kind: MessageKind, symbol: Option<u16>) {
-        self.frames.push(Frame {
-            end: self.bytes.len(),
-            payload_bytes,
-            kind,
-            symbol,
-        });
-    }
-}
-
-/// Writes the length of an unmasked frame behind its first byte, and returns the bytes of the header.
-fn length_into(header: &mut [u8; 10], payload_bytes: u64) -> usize {
-    match payload_bytes {
-        0..=125 => {
-            header[1] = payload_bytes as u8;
-            2
-        }
-        126..=0xFFFF => {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&(payload_bytes as u16).to_be_bytes());
-            4
-        }
-        _ => {
-            header[1] = 127;
-            header[2..10].copy_from_slice(&payload_bytes.to_be_bytes());
-            10
+            spots: LevelSpots::default(),
         }
     }
 }
 
 /// One connected client.
 #[derive(Debug, Default)]
-struct Client {
-    batch: Batch,
+pub(super) struct Client {
+    pub(super) batch: Batch,
     /// A fault or a close ended what can be said.
-    is_finished: bool,
+    pub(super) is_finished: bool,
     /// Subscriptions that stay silent.
     muted: Vec<u16>,
     /// Binance: messages are wrapped with the name of their stream.
-    is_combined: bool,
+    pub(super) is_combined: bool,
+    /// Updates that a fault keeps back until the next one of their instrument has gone.
+    pub(super) held: Vec<(Option<u16>, Vec<u8>)>,
     last_message: UnixNanos,
+    has_heard_data: bool,
     /// Data messages of the current round.
     round: u64,
 }
@@ -148,20 +63,39 @@ struct Client {
 pub(in crate::sim) struct Clients {
     slots: Vec<Option<Client>>,
     pub(in crate::sim) faults: Faults,
-    /// When the messages that are being pushed are said.
+    /// When the messages that are being pushed are said. What they print is [`stamp`](Self::stamp).
     pub(in crate::sim) now: UnixNanos,
-    /// How a venue says that it will go away; set by its dialect.
-    pub(in crate::sim) shutdown_message: fn(UnixNanos, &mut Vec<u8>),
+    pub(super) manners: Manners,
+    /// What faults want of the venue, in order.
+    pub(super) asks: VecDeque<Ask>,
 }
 
 impl Clients {
     pub(in crate::sim) fn new(faults: Faults) -> Self {
         Self {
             faults,
-            shutdown_message: |_, _| {},
             slots: Vec::new(),
             now: UnixNanos(0),
+            manners: Manners::default(),
+            asks: VecDeque::new(),
         }
+    }
+
+    /// Says whose clients they are, before the first comes.
+    pub(in crate::sim) fn mind(&mut self, manners: Manners) {
+        self.faults.without(manners.unplayable);
+        self.manners = manners;
+    }
+
+    /// The time as the venue's clock shows it: every time in a message. Deadlines go by `now`.
+    pub(in crate::sim) fn stamp(&self) -> UnixNanos {
+        let offset_ns = self.faults.clock_offset_ms().saturating_mul(1_000_000);
+        UnixNanos(self.now.0.saturating_add_signed(offset_ns))
+    }
+
+    /// The next thing that a fault wants of the venue.
+    pub(super) fn take_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
     }
 
     pub(in crate::sim) fn connect(&mut self) -> ClientKey {
@@ -187,8 +121,9 @@ impl Clients {
         }
     }
 
+    /// Nobody is there to be told anything.
     pub(in crate::sim) fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
+        self.slots.iter().flatten().all(|client| client.is_finished)
     }
 
     /// A subscription of this client will stay silent.
@@ -211,14 +146,17 @@ impl Clients {
     }
 
     /// The most data messages that any client was sent since the last call; one where nobody listens, so that a market
-    /// without an audience keeps its pace.
+    /// without an audience keeps its pace. A client listens from its first data message to its end.
     pub(in crate::sim) fn end_round(&mut self) -> u64 {
-        let rounds = self
+        let audience = self
             .slots
             .iter_mut()
             .flatten()
-            .map(|client| std::mem::take(&mut client.round));
-        rounds.max().unwrap_or(1)
+            .filter(|client| client.has_heard_data && !client.is_finished);
+        audience
+            .map(|client| std::mem::take(&mut client.round))
+            .max()
+            .unwrap_or(1)
     }
 
     /// Takes what waits for a client.
@@ -242,13 +180,22 @@ impl Clients {
                 return;
             }
             client.round += 1;
-            if !self.faults.is_spent() && self.is_struck(key, &meta, parts) {
-                return;
-            }
+            client.has_heard_data = true;
         }
+        let fate = match meta.kind.is_data() && !self.faults.is_spent() {
+            true => self.meddle(key, &meta, parts),
+            false => Fate::AsItIs,
+        };
         let Some(client) = self.client(key) else { return };
+        match fate {
+            Fate::Gone => return,
+            Fate::Sent => {}
+            Fate::AsItIs => client.batch.push_text(parts, meta.kind, meta.symbol),
+        }
         client.last_message = now;
-        client.batch.push_text(parts, meta.kind, meta.symbol);
+        if meta.kind == MessageKind::BookUpdate && !client.held.is_empty() {
+            client.release(meta.symbol);
+        }
     }
 
     /// Ends every conversation in good order.
@@ -265,104 +212,12 @@ impl Clients {
         }
     }
 
-    fn client(&mut self, key: ClientKey) -> Option<&mut Client> {
+    pub(super) fn client(&mut self, key: ClientKey) -> Option<&mut Client> {
         self.slots.get_mut(key)?.as_mut()
-    }
-
-    /// Lets the plan have its chance at a message. True when the message is not to be sent as it is.
-    #[cold]
-    fn is_struck(&mut self, key: ClientKey, meta: &Meta, parts: &[&[u8]]) -> bool {
-        if meta.kind == MessageKind::BookUpdate {
-            let can_corrupt = meta.qty.is_some();
-            let can = |fault: &Fault| *fault != Fault::CorruptLevel || can_corrupt;
-            match self.faults.strike(Target::Update, meta.symbol, can) {
-                Some(Fault::SkipUpdate) => return true,
-                Some(Fault::CorruptLevel) => {
-                    let mut payload = parts.concat();
-                    let last_part_at = payload.len() - parts.last().map_or(0, |part| part.len());
-                    if let Some(qty) = &meta.qty {
-                        corrupt(&mut payload[last_part_at + qty.start..last_part_at + qty.end]);
-                    }
-                    if let Some(client) = self.client(key) {
-                        client.batch.push_text(&[&payload], meta.kind, meta.symbol);
-                    }
-                    return true;
-                }
-                _ => {}
-            }
-        }
-        let Some(fault) = self.faults.strike(Target::Data, meta.symbol, |_| true) else {
-            return false;
-        };
-        let (now, shutdown_message) = (self.now, self.shutdown_message);
-        let Some(client) = self.client(key) else { return true };
-        let batch = &mut client.batch;
-        match fault {
-            Fault::CutMidFrame | Fault::Freeze => {
-                if fault == Fault::CutMidFrame {
-                    let start = batch.bytes.len();
-                    encode_frame(true, Opcode::Text, &parts.concat(), None, &mut batch.bytes);
-                    let frame_bytes = batch.bytes.len() - start;
-                    batch.bytes.truncate(start + frame_bytes / 2);
-                }
-                batch.end = Some(if fault == Fault::CutMidFrame {
-                    End::Cut
-                } else {
-                    End::Freeze
-                });
-                client.is_finished = true;
-                true
-            }
-            Fault::OversizedFrame { announced_bytes } => {
-                let mut header = [0u8; 10];
-                header[0] = 0x80 | Opcode::Text as u8;
-                let header_bytes = length_into(&mut header, announced_bytes);
-                batch.bytes.extend_from_slice(&header[..header_bytes]);
-                batch.note(0, MessageKind::Faulty, None);
-                client.is_finished = true;
-                true
-            }
-            Fault::MalformedMessage => {
-                batch.push_text(&[br#"{"e":"depthUpdate","E":17"#], MessageKind::Faulty, None);
-                false
-            }
-            Fault::Fragment { pieces } => {
-                let payload = parts.concat();
-                let piece_bytes = payload.len().div_ceil(pieces.max(1)).max(1);
-                let count = payload.len().div_ceil(piece_bytes);
-                for (index, piece) in payload.chunks(piece_bytes).enumerate() {
-                    let opcode = if index == 0 { Opcode::Text } else { Opcode::Continuation };
-                    encode_frame(index + 1 == count, opcode, piece, None, &mut batch.bytes);
-                    if index == 0 && count > 1 {
-                        encode_frame(true, Opcode::Ping, b"between", None, &mut batch.bytes);
-                        batch.note(7, MessageKind::Ping, None);
-                    }
-                }
-                batch.note(payload.len(), meta.kind, meta.symbol);
-                true
-            }
-            Fault::Close { code, reason } => {
-                close(client, code, &reason);
-                true
-            }
-            Fault::ServerShutdown => {
-                let mut message = Vec::new();
-                if client.is_combined {
-                    message.extend_from_slice(b"{\"stream\":\"!serverShutdown\",\"data\":");
-                }
-                shutdown_message(now, &mut message);
-                if client.is_combined {
-                    message.push(b'}');
-                }
-                batch.push_text(&[&message], MessageKind::Status, None);
-                false
-            }
-            _ => false,
-        }
     }
 }
 
-fn close(client: &mut Client, code: u16, reason: &str) {
+pub(super) fn close(client: &mut Client, code: u16, reason: &str) {
     let code = if close_code::is_valid(code) {
         code
     } else {
@@ -374,11 +229,4 @@ fn close(client: &mut Client, code: u16, reason: &str) {
     client.batch.note(payload_bytes, MessageKind::Close, None);
     client.batch.end = Some(End::Close);
     client.is_finished = true;
-}
-
-/// Makes another quantity of a quantity, of the same length and not zero.
-fn corrupt(qty: &mut [u8]) {
-    if let Some(digit) = qty.iter_mut().rev().find(|byte| byte.is_ascii_digit()) {
-        *digit = if *digit == b'9' { b'1' } else { *digit + 1 };
-    }
 }

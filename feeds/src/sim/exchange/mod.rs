@@ -4,24 +4,29 @@
 //! told. So a snapshot, the updates behind it and an acknowledgement between them have one order, and the same code
 //! serves sockets and writes captures.
 
+mod batch;
 mod binance;
 mod clients;
 mod kraken;
+mod meddle;
 mod playback;
 mod source;
+#[cfg(test)]
+mod storm_tests;
 #[cfg(test)]
 mod tests;
 
 use crate::types::{UnixNanos, VenueId};
 
+pub(super) use batch::{Batch, End, Frame, Pace};
 pub(super) use binance::Binance;
-pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
+pub(super) use clients::{ClientKey, Clients, Meta};
 pub(super) use kraken::Kraken;
 pub use playback::PlaybackPace;
 pub(super) use playback::{Contents, Playback};
 pub(super) use source::Generated;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::market::Market;
 
 /// An answer to a REST request.
@@ -75,8 +80,34 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a venue's protocol makes of the market and of requests. Times are the venue's own.
+/// What the faults need to know of a source of messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manners {
+    /// How the venue says that it will go away, at a time of its clock.
+    pub(super) shutdown_message: fn(UnixNanos, &mut Vec<u8>),
+    /// What cannot go wrong here, because the venue has nothing of the kind.
+    pub(super) unplayable: &'static [FaultKind],
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            shutdown_message: |_, _| {},
+            unplayable: &[],
+        }
+    }
+}
+
+/// What a venue's protocol makes of the market and of requests.
+///
+/// Faults strike below: on the messages that it pushes. For them it does four small things. It prints
+/// [`Clients::stamp`] wherever it prints a time, and plans by `clients.now`. It notes where levels stand in its updates
+/// ([`Meta::spots`]). It asks `clients.faults` at each subscription, snapshot and REST book. And it says in its manners
+/// what it does not have.
 pub(super) trait Dialect: Send {
+    /// What the faults need to know of the venue.
+    fn manners(&self) -> Manners;
+
     /// A WebSocket was opened at `target`; `Err` is the HTTP status that refuses it.
     fn connected(
         &mut self,
@@ -103,6 +134,15 @@ pub(super) trait Dialect: Send {
 
     /// A REST request.
     fn rest(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply;
+
+    /// [`Fault::SequenceRestart`] struck an update of this client: the instrument's `update_id` is zero now, and its next
+    /// step begins with one. Forget what was told of it, and say what the venue says then: Binance nothing; Bybit a
+    /// snapshot with `u` 1; OKX an update whose `seqId` is below its `prevSeqId`, so there the last told id stays (its
+    /// empty keep-alive is no fault but a deadline, see [`tick`](Self::tick)); Coinbase counts per connection, `key`.
+    fn sequence_restarted(&mut self, _key: ClientKey, _index: usize, _market: &Market, _clients: &mut Clients) {}
+
+    /// [`Fault::RepeatSnapshot`] struck an update of this client: send it the book of the instrument as at a subscription.
+    fn repeat_snapshot(&mut self, _key: ClientKey, _index: usize, _market: &Market, _clients: &mut Clients) {}
 }
 
 /// Where the messages come from.

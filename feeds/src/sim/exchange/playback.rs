@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, kraken};
+use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, kraken};
 use crate::capture::{CaptureError, CaptureReader, Record};
-use crate::sim::fault::Target as Struck;
+use crate::sim::fault::{FaultKind, Target as Struck};
 use crate::sim::stats::MessageKind;
 use crate::sim::wire::parse;
 use crate::types::{UnixNanos, VenueId};
@@ -143,8 +143,15 @@ impl Playback {
         pace: PlaybackPace,
         snapshot_timeout: Duration,
         contents: Contents,
-        clients: Clients,
+        mut clients: Clients,
     ) -> Self {
+        clients.mind(Manners {
+            shutdown_message: match venue {
+                VenueId::BinanceSpot => binance::shutdown_message,
+                VenueId::KrakenV2 => kraken::shutdown_message,
+            },
+            unplayable: UNPLAYABLE,
+        });
         Self {
             venue,
             files,
@@ -202,15 +209,11 @@ impl Playback {
                         && matches!(kind, MessageKind::Acknowledgement | MessageKind::Refusal);
                     if !is_answer {
                         let symbol = symbol.and_then(|symbol| self.contents.index_of(symbol));
-                        self.clients.push(
-                            key,
-                            Meta {
-                                kind,
-                                symbol,
-                                qty: None,
-                            },
-                            &[frame],
-                        );
+                        let meta = Meta {
+                            symbol,
+                            ..Meta::new(kind)
+                        };
+                        self.clients.push(key, meta, &[frame]);
                     }
                 }
             }
@@ -331,14 +334,10 @@ impl Exchange for Playback {
         self.clients.now = now;
         let (is_subscribed, is_combined) = match self.venue {
             VenueId::BinanceSpot => {
-                self.clients.shutdown_message = binance::shutdown_message;
                 let (is_combined, names) = binance::streams_of(Target(target)).ok_or(404u16)?;
                 (!names.is_empty(), is_combined)
             }
-            VenueId::KrakenV2 if Target(target).path() == "/v2" => {
-                self.clients.shutdown_message = kraken::shutdown_message;
-                (false, false)
-            }
+            VenueId::KrakenV2 if Target(target).path() == "/v2" => (false, false),
             VenueId::KrakenV2 => return Err(404),
         };
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
@@ -511,6 +510,19 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
     }
 }
 
+/// A recording says what it says, when it is asked as it was asked: its bytes, its ids and its clock are not ours.
+const UNPLAYABLE: &[FaultKind] = &[
+    FaultKind::CorruptLevel,
+    FaultKind::CorruptPrice,
+    FaultKind::ResurrectLevel,
+    FaultKind::SequenceRestart,
+    FaultKind::RepeatSnapshot,
+    FaultKind::ClockStep,
+    FaultKind::HugeSnapshot,
+    FaultKind::Mute,
+    FaultKind::RefuseSubscription,
+    FaultKind::RestTooOld,
+];
 /// How much of a frame is looked at to tell what it is.
 const HEAD_BYTES: usize = 256;
 /// A call to `advance` plays no more of a client's frames than this.

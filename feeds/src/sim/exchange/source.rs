@@ -1,7 +1,8 @@
 //! The generated market as a source: steps it at the pace of a load shape and lets the dialect tell the clients.
 
+use super::meddle::Ask;
 use super::{ClientKey, Clients, Dialect, DialectOptions, Exchange, RestReply, Target, dialect};
-use crate::sim::load::LoadShape;
+use crate::sim::load::{LoadShape, Pacer};
 use crate::sim::market::{Market, MarketConfig};
 use crate::types::{UnixNanos, VenueId};
 
@@ -10,7 +11,7 @@ pub(in crate::sim) struct Generated {
     market: Market,
     dialect: Box<dyn Dialect>,
     clients: Clients,
-    load: LoadShape,
+    pacer: Pacer,
     /// The venue's time at which the load began, and the market's.
     start: UnixNanos,
     market_start: UnixNanos,
@@ -26,12 +27,13 @@ impl Generated {
         config: &MarketConfig,
         options: DialectOptions,
         load: LoadShape,
-        clients: Clients,
+        mut clients: Clients,
         start: UnixNanos,
     ) -> Self {
         let mut market = Market::new(config);
         // The dialect keeps the first books, for answers that are older than any stream.
         let dialect = dialect(venue, &market, options);
+        clients.mind(dialect.manners());
         for _ in 0..WARM_UP_EVENTS * market.instruments().len() {
             market.step();
         }
@@ -40,7 +42,7 @@ impl Generated {
             market,
             dialect,
             clients,
-            load,
+            pacer: Pacer::new(load),
             start,
             market_start,
             sent: 0.0,
@@ -63,6 +65,7 @@ impl Generated {
         while let Some(due) = self.dialect.next_deadline(&self.clients).filter(|due| *due <= time) {
             self.clients.now = self.clients.now.max(due);
             self.dialect.tick(&self.market, &mut self.clients);
+            self.play_asks();
         }
         self.clients.now = self.clients.now.max(time);
     }
@@ -71,6 +74,24 @@ impl Generated {
         if let Some(index) = self.market.step() {
             self.events += 1;
             self.dialect.stepped(index, &self.market, &mut self.clients);
+            self.play_asks();
+        }
+    }
+
+    /// Does what faults want of the venue: behind the messages that they struck, before the next.
+    fn play_asks(&mut self) {
+        while let Some(ask) = self.clients.take_ask() {
+            let (market, clients) = (&mut self.market, &mut self.clients);
+            match ask {
+                Ask::RestartSequence { key, symbol } => {
+                    let index = usize::from(symbol);
+                    market.restart_ids(index);
+                    self.dialect.sequence_restarted(key, index, market, clients);
+                }
+                Ask::RepeatSnapshot { key, symbol } => {
+                    self.dialect.repeat_snapshot(key, usize::from(symbol), market, clients);
+                }
+            }
         }
     }
 }
@@ -102,7 +123,7 @@ impl Exchange for Generated {
 
     fn advance(&mut self, now: UnixNanos, is_throttled: bool) -> UnixNanos {
         let mut next = UnixNanos(now.0 + IDLE_NS);
-        match self.load {
+        match *self.pacer.shape() {
             LoadShape::Natural { speed } => {
                 for _ in 0..EVENTS_PER_CALL {
                     let Some((time, _)) = self.market.next() else { break };
@@ -127,22 +148,20 @@ impl Exchange for Generated {
                     next = now;
                 }
             }
-            shape => {
+            _ => {
                 let elapsed = std::time::Duration::from_nanos(now.since(self.start).max(0) as u64);
-                let due = shape.messages_until(elapsed).unwrap_or(0.0);
+                let due = self.pacer.due(elapsed);
                 for _ in 0..EVENTS_PER_CALL {
                     if self.sent >= due {
                         break;
                     }
                     self.run_clock(now);
                     self.step();
-                    // A step that nobody is told of takes its time all the same.
-                    self.sent += self.clients.end_round().max(u64::from(self.clients.is_empty())) as f64;
+                    self.sent += self.clients.end_round() as f64;
                 }
-                next = if self.sent >= due {
-                    UnixNanos(now.0 + PACE_NS)
-                } else {
-                    now
+                next = match self.sent >= due {
+                    true => UnixNanos(self.start.0 + self.pacer.next_after(elapsed, self.sent).as_nanos() as u64),
+                    false => now,
                 };
             }
         }
@@ -173,5 +192,3 @@ const EVENTS_PER_CALL: usize = 2_000;
 const IDLE_NS: u64 = 50_000_000;
 /// How often a flood looks whether it may go on.
 const THROTTLED_NS: u64 = 300_000;
-/// The grain of a counted load: fine enough for an even stream, coarse enough to fill a buffer.
-const PACE_NS: u64 = 500_000;

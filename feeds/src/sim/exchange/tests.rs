@@ -116,7 +116,7 @@ fn number(text: &str, key: &str) -> u64 {
 
 fn exchange(venue: VenueId, symbols: &[&str], plan: &[PlannedFault]) -> Generated {
     let names: Vec<String> = symbols.iter().map(|symbol| (*symbol).to_owned()).collect();
-    let clients = Clients::new(Faults::new(plan, &names));
+    let clients = Clients::new(Faults::new(plan, None, &names));
     let natural = LoadShape::Natural { speed: 1.0 };
     let options = DialectOptions {
         enforce_limits: true,

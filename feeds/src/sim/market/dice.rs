@@ -6,14 +6,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// A seeded source of draws. The same seed gives the same draws on the same machine; `ln` and `exp` come from the
 /// platform, so the last bit of a float may differ between platforms.
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
+pub(in crate::sim) struct Dice {
     rng: ChaCha8Rng,
     spare_normal: Option<f64>,
 }
 
 impl Dice {
     /// Independent draws for each `(seed, stream)`.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(in crate::sim) fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Self {
@@ -23,24 +23,24 @@ impl Dice {
     }
 
     /// Uniform in `[0, 1)`.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(in crate::sim) fn uniform(&mut self) -> f64 {
         (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// True with probability `p`.
-    pub(super) fn chance(&mut self, p: f64) -> bool {
+    pub(in crate::sim) fn chance(&mut self, p: f64) -> bool {
         self.uniform() < p
     }
 
     /// Uniform in `0..count`; `count` must not be zero.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(in crate::sim) fn below(&mut self, count: usize) -> usize {
         debug_assert!(count > 0);
         // The multiplication can round up to `count` itself.
         ((self.uniform() * count as f64) as usize).min(count - 1)
     }
 
     /// Mean one.
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(in crate::sim) fn exponential(&mut self) -> f64 {
         -(1.0 - self.uniform()).ln()
     }
 

@@ -18,7 +18,7 @@ mod tests;
 
 pub use config::{MarketConfig, SymbolConfig};
 
-use self::dice::Dice;
+pub(super) use self::dice::Dice;
 use self::ladder::Ladder;
 use self::latent::{Arrivals, FairValue};
 use crate::book::{Book, Level};
@@ -43,7 +43,7 @@ pub struct MarketTrade {
 pub struct Step {
     /// When.
     pub time: UnixNanos,
-    /// The id of the first change; ids count level changes and never skip.
+    /// The id of the first change; ids count level changes and never skip, but a fault may let them start again.
     pub first_update_id: u64,
     /// The id of the last change, and of the book after this event.
     pub last_update_id: u64,
@@ -441,6 +441,11 @@ impl Market {
         self.instruments
             .iter()
             .position(|instrument| instrument.config.symbol == symbol)
+    }
+
+    /// Lets the ids of an instrument start again, as after a restart of its venue.
+    pub(in crate::sim) fn restart_ids(&mut self, index: usize) {
+        self.instruments[index].update_id = 0;
     }
 
     /// When the next event comes, and to which instrument; `None` in a market without instruments.

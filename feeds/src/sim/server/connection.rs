@@ -43,10 +43,19 @@ pub(super) struct Connection {
     is_over: bool,
     /// Both sides have said good-bye.
     is_polite: bool,
-    /// Nothing is read or written any more, by a fault.
-    is_frozen: bool,
+    /// Nothing is written any more, by a fault.
+    is_mute: bool,
+    /// What comes is not read any more, or read and forgotten, by a fault.
+    hearing: Hearing,
     /// When to hang up, whatever the peer still says.
     deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hearing {
+    Heard,
+    Unread,
+    Swallowed,
 }
 
 struct Tls {
@@ -98,7 +107,8 @@ impl Connection {
             stage: Stage::Http(ServerHandshake::new()),
             is_over: false,
             is_polite: false,
-            is_frozen: false,
+            is_mute: false,
+            hearing: Hearing::Heard,
             deadline: Some(Instant::now() + REQUEST_TIMEOUT),
         })
     }
@@ -125,7 +135,7 @@ impl Connection {
         self.read()?;
         while !self.is_over {
             let is_stopping = self.shared.is_stopping.load(Acquire);
-            if is_stopping && (self.is_frozen || matches!(self.stage, Stage::Http(_))) {
+            if is_stopping && (self.is_mute || matches!(self.stage, Stage::Http(_))) {
                 break;
             }
             self.take_outbox()?;
@@ -143,11 +153,11 @@ impl Connection {
                 result => result?,
             }
             let is_socket_ready = events.iter().any(|event| event.token() == SOCKET);
-            if is_socket_ready && !self.is_frozen {
+            if is_socket_ready {
                 self.read()?;
             }
             // A frozen connection reads nothing, but need not outlive a client that has gone.
-            self.is_over |= self.is_frozen && events.iter().any(|event| event.is_read_closed());
+            self.is_over |= self.hearing == Hearing::Unread && events.iter().any(|event| event.is_read_closed());
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
@@ -157,13 +167,14 @@ impl Connection {
 
     fn next_timer(&self) -> Option<Instant> {
         let ping = match &self.stage {
-            Stage::WebSocket(socket) if !self.is_frozen => Some(match socket.awaited {
+            Stage::WebSocket(socket) if !self.is_mute => Some(match socket.awaited {
                 Some((_, since)) => socket.next_ping.min(since + self.shared.pong_timeout),
                 None => socket.next_ping,
             }),
             _ => None,
         };
-        [ping, self.deadline].into_iter().flatten().min()
+        let pace = self.writer.wake_at().filter(|_| !self.is_mute);
+        [ping, pace, self.deadline].into_iter().flatten().min()
     }
 
     fn take_outbox(&mut self) -> io::Result<()> {
@@ -177,13 +188,14 @@ impl Connection {
 
     /// True if nothing waits to be written.
     fn flush(&mut self) -> io::Result<bool> {
-        if self.is_frozen || self.is_over {
+        if self.is_mute || self.is_over {
             return Ok(true);
         }
+        let now = Instant::now();
         let tls = self.tls.as_mut().map(|tls| &mut tls.server);
         match self
             .writer
-            .flush(&mut self.stream, tls, &self.outbox, &self.shared.counters)?
+            .flush(now, &mut self.stream, tls, &self.outbox, &self.shared.counters)?
         {
             Flushed::All => return Ok(true),
             Flushed::Blocked => {}
@@ -191,6 +203,7 @@ impl Connection {
                 if let Some(tls) = self.tls.as_mut().filter(|_| self.is_polite) {
                     tls.server.close(self.writer.records()).map_err(invalid_data)?;
                     self.writer.flush(
+                        now,
                         &mut self.stream,
                         Some(&mut tls.server),
                         &self.outbox,
@@ -199,8 +212,12 @@ impl Connection {
                 }
                 self.is_over = true;
             }
-            Flushed::Ended(End::Freeze) => {
-                self.is_frozen = true;
+            Flushed::Ended(end @ (End::Freeze | End::HalfOpen)) => {
+                self.is_mute = true;
+                self.hearing = match end {
+                    End::HalfOpen => Hearing::Swallowed,
+                    _ => Hearing::Unread,
+                };
                 self.deadline = None;
             }
             Flushed::Ended(End::Close) => {
@@ -215,13 +232,15 @@ impl Connection {
     /// Reads all that is there.
     fn read(&mut self) -> io::Result<()> {
         let mut buffer = [0u8; 16 << 10];
-        while !self.is_over && !self.is_frozen {
+        while !self.is_over && self.hearing != Hearing::Unread {
+            let is_swallowed = self.hearing == Hearing::Swallowed;
             let result = match &mut self.tls {
-                Some(tls) => self.stream.read(tls.input.space()),
-                None => self.stream.read(&mut buffer),
+                Some(tls) if !is_swallowed => self.stream.read(tls.input.space()),
+                _ => self.stream.read(&mut buffer),
             };
             match result {
                 Ok(0) => self.is_over = true,
+                Ok(_) if is_swallowed => {}
                 Ok(count) => match &mut self.tls {
                     None => self.receive(&buffer[..count])?,
                     Some(tls) => {
@@ -417,7 +436,7 @@ impl Connection {
             return Ok(());
         };
         let now = Instant::now();
-        if self.is_frozen || self.deadline.is_some() {
+        if self.is_mute || self.deadline.is_some() {
             return Ok(());
         }
         if socket

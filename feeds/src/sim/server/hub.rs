@@ -144,6 +144,11 @@ impl Hub {
 
     /// Hands what was said to the connections' threads.
     fn hand_out(&mut self) {
+        // First: who has felt a fault finds it counted.
+        let fired = self.exchange.clients().faults.fired();
+        for (counter, count) in self.counters.faults.iter().zip(fired) {
+            counter.store(*count, Relaxed);
+        }
         for (key, slot) in self.outboxes.iter_mut().enumerate() {
             let Some(outbox) = slot else { continue };
             let Some(batch) = self.exchange.clients().batch(key).filter(|batch| !batch.is_empty()) else {
@@ -158,8 +163,5 @@ impl Hub {
         self.counters
             .market_events
             .store(self.exchange.market_events(), Relaxed);
-        self.counters
-            .faults_fired
-            .store(self.exchange.clients().faults.fired(), Relaxed);
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod hub;
 mod outbox;
+mod pace;
 mod writer;
 
 use std::io;
@@ -23,7 +24,7 @@ use self::hub::{Command, Hub, VenueClock};
 use self::outbox::Outbox;
 use super::config::{SimConfig, SimSource, SimTls};
 use super::exchange::{Clients, Contents, DialectOptions, Exchange, Generated, Playback, PlaybackPace};
-use super::fault::Faults;
+use super::fault::{Chaos, Faults};
 use super::load::LoadShape;
 use super::market::MarketConfig;
 use super::stats::{Counters, SimStats};
@@ -273,15 +274,16 @@ impl Source {
                 reason: reason.to_owned(),
             })
         };
+        if let Some(problem) = config.chaos.as_ref().and_then(Chaos::problem) {
+            return refuse(problem);
+        }
         match config.source.clone() {
             SimSource::Market { market, load } => {
                 if market.symbols.is_empty() {
                     return refuse("a generated market needs at least one symbol");
                 }
-                if let LoadShape::Natural { speed } = load
-                    && !(speed > 0.0 && speed.is_finite())
-                {
-                    return refuse("the speed of a market must be above zero");
+                if let Some(problem) = load.problem() {
+                    return refuse(problem);
                 }
                 let symbols = market.symbols.iter().map(|symbol| symbol.symbol.clone()).collect();
                 Ok((Self::Market { market, load }, symbols))
@@ -316,7 +318,7 @@ impl Source {
 }
 
 fn exchange(config: &SimConfig, source: Source, symbols: &[String], start: UnixNanos) -> Box<dyn Exchange> {
-    let clients = Clients::new(Faults::new(&config.faults, symbols));
+    let clients = Clients::new(Faults::new(&config.faults, config.chaos.as_ref(), symbols));
     let options = DialectOptions {
         depth_interval_ms: config.depth_interval_ms,
         enforce_limits: config.enforce_limits,

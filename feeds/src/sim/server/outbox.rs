@@ -41,8 +41,7 @@ impl Outbox {
         if keeps_up {
             state.batch.append(batch);
         } else {
-            batch.bytes.clear();
-            batch.frames.clear();
+            batch.clear();
             state.is_abandoned = true;
         }
         drop(state);

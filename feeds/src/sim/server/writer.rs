@@ -1,11 +1,13 @@
-//! The writing half of a connection: chunks in order, encrypted or not, counted as they leave.
+//! The writing half of a connection: chunks in order, encrypted or not, at the pace of a fault, counted as they leave.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
+use std::time::Instant;
 
 use super::super::exchange::{Batch, End, Frame};
 use super::super::stats::{Counters, MessageKind};
 use super::outbox::Outbox;
+use super::pace::Governor;
 use crate::net::{TlsError, TlsServer};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -16,6 +18,7 @@ pub(super) struct Writer {
     /// TLS records of what was taken from the front chunk, or of the handshake.
     records: Vec<u8>,
     records_written: usize,
+    governor: Governor,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,7 @@ struct Chunk {
 pub(super) enum Flushed {
     /// Nothing is left.
     All,
-    /// The socket takes no more now.
+    /// The socket takes no more now, or the pace allows no more.
     Blocked,
     /// Everything up to this end has left.
     Ended(End),
@@ -64,7 +67,7 @@ impl Writer {
         let batch = Batch {
             bytes,
             frames: frame.into_iter().collect(),
-            end: None,
+            ..Batch::default()
         };
         self.chunks.push_back(Chunk {
             batch,
@@ -93,9 +96,16 @@ impl Writer {
         &mut self.records
     }
 
-    /// Writes until nothing is left, the socket is full, or an end is reached.
+    /// When to come again, whatever the socket says: what waits may wait for its pace.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let has_work = !self.chunks.is_empty() || !self.records.is_empty();
+        self.governor.wake_at().filter(|_| has_work)
+    }
+
+    /// Writes until nothing is left, the socket is full, the pace allows no more, or an end is reached.
     pub(super) fn flush(
         &mut self,
+        now: Instant,
         socket: &mut impl Write,
         mut tls: Option<&mut TlsServer>,
         outbox: &Outbox,
@@ -103,7 +113,8 @@ impl Writer {
     ) -> io::Result<Flushed> {
         loop {
             while self.records_written < self.records.len() {
-                match write_some(socket, &self.records[self.records_written..], counters)? {
+                let records = &self.records[self.records_written..];
+                match write_some(socket, records, &mut self.governor, now, counters)? {
                     Some(written) => self.records_written += written,
                     None => return Ok(Flushed::Blocked),
                 }
@@ -123,7 +134,14 @@ impl Writer {
                 counters.count(frame.kind, frame.symbol, frame.payload_bytes as u64);
                 chunk.counted += 1;
             }
-            let rest = &chunk.batch.bytes[chunk.taken..];
+            let turn = chunk.batch.turns.front().copied();
+            if let Some(turn) = turn.filter(|turn| turn.at <= chunk.taken) {
+                chunk.batch.turns.pop_front();
+                self.governor.turn(turn.pace, now);
+                continue;
+            }
+            let until = turn.map_or(chunk.batch.bytes.len(), |turn| turn.at);
+            let rest = &chunk.batch.bytes[chunk.taken..until];
             if rest.is_empty() {
                 let end = chunk.batch.end;
                 self.chunks.pop_front();
@@ -139,7 +157,7 @@ impl Writer {
                     tls.encrypt(piece, &mut self.records).map_err(invalid_data)?;
                     piece.len()
                 }
-                None => match write_some(socket, rest, counters)? {
+                None => match write_some(socket, rest, &mut self.governor, now, counters)? {
                     Some(written) => written,
                     None => return Ok(Flushed::Blocked),
                 },
@@ -152,12 +170,23 @@ impl Writer {
     }
 }
 
-/// `None` when the socket takes no more now.
-fn write_some(socket: &mut impl Write, bytes: &[u8], counters: &Counters) -> io::Result<Option<usize>> {
+/// `None` when the socket takes no more now, or the pace allows no more.
+fn write_some(
+    socket: &mut impl Write,
+    bytes: &[u8],
+    governor: &mut Governor,
+    now: Instant,
+    counters: &Counters,
+) -> io::Result<Option<usize>> {
+    let allowed = governor.allowance(now).min(bytes.len());
+    if allowed == 0 {
+        return Ok(None);
+    }
     loop {
-        match socket.write(bytes) {
+        match socket.write(&bytes[..allowed]) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
+                governor.wrote(written, now);
                 counters.wire_bytes.fetch_add(written as u64, Relaxed);
                 return Ok(Some(written));
             }

@@ -1,5 +1,8 @@
 //! The text of Binance's messages: diffs, tops, trades, whole books, instruments.
 
+use std::ops::Range;
+
+use super::super::meddle::LevelSpots;
 use super::super::{RestReply, Target};
 use super::{WEIGHT_PER_MINUTE_MAX, refusal};
 use crate::book::Level;
@@ -8,27 +11,29 @@ use crate::sim::market::{Instrument, Market, MarketTrade};
 use crate::sim::wire::{push_decimal, push_u64};
 use crate::types::{Qty, Side, UnixNanos};
 
-/// Appends `["price","qty"]`, and returns where the quantity stands.
-fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> std::ops::Range<usize> {
+/// Appends `["price","qty"]`, and returns where the two stand.
+fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> (Range<usize>, Range<usize>) {
     let scale = instrument.config().scale;
     out.extend_from_slice(b"[\"");
+    let start = out.len();
     push_decimal(out, level.price.0, scale.price);
+    let price = start..out.len();
     out.extend_from_slice(b"\",\"");
     let start = out.len();
     push_decimal(out, level.qty.0, scale.qty);
     let qty = start..out.len();
     out.extend_from_slice(b"\"]");
-    qty
+    (price, qty)
 }
 
-/// Writes a diff into `out` and returns where its first quantity that is not a deletion stands (or an empty range).
+/// Writes a diff into `out` and returns where its first levels stand.
 pub(super) fn depth_update_json(
     out: &mut Vec<u8>,
     instrument: &Instrument,
     time: UnixNanos,
     (first, last): (u64, u64),
     changes: &[LevelChange],
-) -> std::ops::Range<usize> {
+) -> LevelSpots {
     out.clear();
     out.extend_from_slice(b"{\"e\":\"depthUpdate\",\"E\":");
     push_u64(out, time.0 / 1_000_000);
@@ -38,7 +43,7 @@ pub(super) fn depth_update_json(
     push_u64(out, first);
     out.extend_from_slice(b",\"u\":");
     push_u64(out, last);
-    let mut place = 0..0;
+    let mut spots = LevelSpots::default();
     for (side, name) in [(Side::Bid, b"b"), (Side::Ask, b"a")] {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name);
@@ -48,7 +53,7 @@ pub(super) fn depth_update_json(
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            let qty = push_level(
+            let places = push_level(
                 out,
                 instrument,
                 Level {
@@ -56,14 +61,12 @@ pub(super) fn depth_update_json(
                     qty: change.qty,
                 },
             );
-            if place.is_empty() && change.qty != Qty(0) {
-                place = qty;
-            }
+            spots.note(places, change.qty == Qty(0));
         }
         out.push(b']');
     }
     out.push(b'}');
-    place
+    spots
 }
 
 pub(super) fn book_ticker_json(out: &mut Vec<u8>, instrument: &Instrument) {

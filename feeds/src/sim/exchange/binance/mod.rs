@@ -6,9 +6,9 @@ mod messages;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Dialect, Meta, RestReply, Target};
+use super::{ClientKey, Clients, Dialect, Manners, Meta, RestReply, Target};
 use crate::event::LevelChange;
-use crate::sim::fault::{Fault, Target as Struck};
+use crate::sim::fault::{Fault, FaultKind, Target as Struck};
 use crate::sim::market::Market;
 use crate::sim::stats::MessageKind;
 use crate::sim::wire::{parse, push_string, push_u64};
@@ -222,9 +222,9 @@ impl Binance {
         let first = depth.told + 1;
         depth.told = last;
         let mut data = std::mem::take(&mut self.scratch);
-        let qty = depth_update_json(&mut data, instrument, clients.now, (first, last), &changes);
+        let spots = depth_update_json(&mut data, instrument, clients.stamp(), (first, last), &changes);
         let meta = Meta {
-            qty: Some(qty).filter(|qty| !qty.is_empty()),
+            spots,
             ..Meta::of(MessageKind::BookUpdate, index)
         };
         self.send(&self.symbols[index].depth[stream].listeners, &meta, &mut data, clients);
@@ -376,6 +376,13 @@ impl Binance {
 }
 
 impl Dialect for Binance {
+    fn manners(&self) -> Manners {
+        Manners {
+            shutdown_message,
+            unplayable: &[FaultKind::RepeatSnapshot],
+        }
+    }
+
     fn connected(
         &mut self,
         key: ClientKey,
@@ -383,7 +390,6 @@ impl Dialect for Binance {
         market: &Market,
         clients: &mut Clients,
     ) -> Result<(), u16> {
-        clients.shutdown_message = shutdown_message;
         // Times in microseconds are not simulated: refuse rather than answer in milliseconds.
         if target
             .query("timeUnit")
@@ -442,7 +448,7 @@ impl Dialect for Binance {
         }
         if !self.symbols[index].trade.is_empty() {
             for trade in &step.trades {
-                trade_json(&mut data, instrument, trade, clients.now);
+                trade_json(&mut data, instrument, trade, clients.stamp());
                 self.send(
                     &self.symbols[index].trade,
                     &Meta::of(MessageKind::Trade, index),
@@ -509,10 +515,19 @@ impl Dialect for Binance {
         match target.path() {
             "/api/v3/depth" => self.depth_reply(target, market, clients),
             "/api/v3/ping" => RestReply::json(200, "{}"),
-            "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", clients.now.0 / 1_000_000)),
-            "/api/v3/exchangeInfo" => exchange_info(target, market, clients.now),
+            "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", clients.stamp().0 / 1_000_000)),
+            "/api/v3/exchangeInfo" => exchange_info(target, market, clients.stamp()),
             _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
         }
+    }
+
+    fn sequence_restarted(&mut self, _: ClientKey, index: usize, market: &Market, _: &mut Clients) {
+        let instrument = &market.instruments()[index];
+        for depth in &mut self.symbols[index].depth {
+            depth.told = instrument.update_id();
+        }
+        // The first book stays older than anything on the stream.
+        self.first_books[index] = book_json(instrument, 1_000, 0);
     }
 }
 

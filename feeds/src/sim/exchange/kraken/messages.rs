@@ -1,5 +1,8 @@
 //! The text of Kraken's messages: answers, windows and what changed in them, trades, instruments.
 
+use std::ops::Range;
+
+use super::super::meddle::LevelSpots;
 use super::super::{ClientKey, Clients, Meta};
 use crate::book::Level;
 use crate::sim::market::{Instrument, Market};
@@ -18,7 +21,7 @@ pub(in crate::sim::exchange) fn shutdown_message(_: UnixNanos, out: &mut Vec<u8>
 pub(in crate::sim::exchange) fn pong(key: ClientKey, req_id: Option<&str>, clients: &mut Clients) {
     let mut body = b"{\"method\":\"pong\"".to_vec();
     push_req_id(&mut body, req_id);
-    push_times(&mut body, clients.now);
+    push_times(&mut body, clients.stamp());
     body.push(b'}');
     clients.push(key, Meta::new(MessageKind::MethodPong), &[&body]);
 }
@@ -32,7 +35,7 @@ pub(in crate::sim::exchange) fn refuse(
     req_id: Option<&str>,
     clients: &mut Clients,
 ) {
-    let now = clients.now;
+    let now = clients.stamp();
     answer(
         key,
         clients,
@@ -51,7 +54,7 @@ pub(in crate::sim::exchange) fn acknowledge(
     req_id: Option<&str>,
     clients: &mut Clients,
 ) {
-    let now = clients.now;
+    let now = clients.stamp();
     answer(
         key,
         clients,
@@ -131,16 +134,19 @@ fn push_times(out: &mut Vec<u8>, now: UnixNanos) {
     }
 }
 
-pub(super) fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> std::ops::Range<usize> {
+/// Appends a level, and returns where its price and its quantity stand.
+pub(super) fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> (Range<usize>, Range<usize>) {
     let scale = instrument.config().scale;
     out.extend_from_slice(b"{\"price\":");
+    let start = out.len();
     push_decimal(out, level.price.0, scale.price);
+    let price = start..out.len();
     out.extend_from_slice(b",\"qty\":");
     let start = out.len();
     push_decimal(out, level.qty.0, scale.qty);
     let qty = start..out.len();
     out.push(b'}');
-    qty
+    (price, qty)
 }
 
 pub(super) fn push_levels(out: &mut Vec<u8>, instrument: &Instrument, levels: &[Level]) {
@@ -153,7 +159,7 @@ pub(super) fn push_levels(out: &mut Vec<u8>, instrument: &Instrument, levels: &[
 }
 
 /// Appends what changed in a window and brings the window up to date: first what went, then what came or changed, each
-/// from the best on. `covered` becomes the place of a quantity that the checksum covers.
+/// from the best on. `spots` takes the places of levels that the checksum covers.
 pub(super) fn update_view(
     out: &mut Vec<u8>,
     instrument: &Instrument,
@@ -161,7 +167,7 @@ pub(super) fn update_view(
     depth: usize,
     view: &mut Vec<Level>,
     now: &mut Vec<Level>,
-    covered: &mut Option<std::ops::Range<usize>>,
+    spots: &mut LevelSpots,
 ) -> bool {
     now.clear();
     now.extend(instrument.levels(side).take(depth));
@@ -178,21 +184,21 @@ pub(super) fn update_view(
     // What was pushed out by better levels is the client's to truncate.
     let worst = now.get(depth - 1);
     let mut at = 0;
-    for old in view.iter() {
+    for (rank, old) in view.iter().enumerate() {
         while now.get(at).is_some_and(|level| before(level, old)) {
             at += 1;
         }
         let is_gone = now.get(at).is_none_or(|level| level.price != old.price);
         if is_gone && worst.is_none_or(|worst| before(old, worst)) {
             separate(out);
-            push_level(
-                out,
-                instrument,
-                Level {
-                    price: old.price,
-                    qty: Qty(0),
-                },
-            );
+            let deleted = Level {
+                price: old.price,
+                qty: Qty(0),
+            };
+            let places = push_level(out, instrument, deleted);
+            if rank < CHECKSUM_LEVELS {
+                spots.note(places, true);
+            }
         }
     }
     let mut at = 0;
@@ -202,9 +208,9 @@ pub(super) fn update_view(
         }
         if view.get(at) != Some(level) {
             separate(out);
-            let qty = push_level(out, instrument, *level);
-            if rank < CHECKSUM_LEVELS && covered.is_none() {
-                *covered = Some(qty);
+            let places = push_level(out, instrument, *level);
+            if rank < CHECKSUM_LEVELS {
+                spots.note(places, false);
             }
         }
     }

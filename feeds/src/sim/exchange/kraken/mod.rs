@@ -8,8 +8,9 @@ mod messages;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Dialect, Meta, RestReply, Target};
-use crate::sim::fault::{Fault, Target as Struck};
+use super::meddle::LevelSpots;
+use super::{ClientKey, Clients, Dialect, Manners, Meta, RestReply, Target};
+use crate::sim::fault::{Fault, FaultKind, Target as Struck};
 use crate::sim::market::Market;
 use crate::sim::stats::MessageKind;
 use crate::sim::wire::{parse, push_rfc3339, push_string};
@@ -58,7 +59,7 @@ impl Kraken {
     }
 
     fn request(&mut self, key: ClientKey, text: &str, market: &Market, clients: &mut Clients) {
-        let now = clients.now;
+        let now = clients.stamp();
         let Some(request) = parse(text) else {
             return answer(key, clients, &Answer::failure("", "Malformed request", now, None));
         };
@@ -255,15 +256,26 @@ impl Kraken {
             push_level(&mut out, instrument, worst);
         }
         out.push(b']');
-        push_proof(&mut out, instrument, clients.now);
+        push_proof(&mut out, instrument, clients.stamp());
         clients.push(key, Meta::of(MessageKind::BookSnapshot, index), &[&out]);
         self.scratch = out;
     }
 }
 
 impl Dialect for Kraken {
+    fn manners(&self) -> Manners {
+        Manners {
+            shutdown_message,
+            unplayable: &[
+                FaultKind::SequenceRestart,
+                FaultKind::RestStatus,
+                FaultKind::RestTruncated,
+                FaultKind::RestTooOld,
+            ],
+        }
+    }
+
     fn connected(&mut self, key: ClientKey, target: Target<'_>, _: &Market, clients: &mut Clients) -> Result<(), u16> {
-        clients.shutdown_message = shutdown_message;
         if target.path() != "/v2" {
             return Err(404);
         }
@@ -300,7 +312,7 @@ impl Dialect for Kraken {
         let step = instrument.last_step();
         let mut out = std::mem::take(&mut self.scratch);
         if !self.trades[index].is_empty() && !step.trades.is_empty() {
-            trades_json(&mut out, instrument, clients.now);
+            trades_json(&mut out, instrument, clients.stamp());
             for key in &self.trades[index] {
                 clients.push(*key, Meta::of(MessageKind::Trade, index), &[&out]);
             }
@@ -319,7 +331,7 @@ impl Dialect for Kraken {
             out.clear();
             out.extend_from_slice(b"{\"channel\":\"book\",\"type\":\"update\",\"data\":[{\"symbol\":");
             push_string(&mut out, &instrument.config().symbol);
-            let mut covered = None;
+            let mut spots = LevelSpots::default();
             let mut has_changes = false;
             for (side, list) in [(Side::Bid, b",\"bids\":["), (Side::Ask, b",\"asks\":[")] {
                 out.extend_from_slice(list);
@@ -335,17 +347,17 @@ impl Dialect for Kraken {
                     view.depth,
                     levels,
                     &mut self.levels,
-                    &mut covered,
+                    &mut spots,
                 );
                 out.push(b']');
             }
-            push_proof(&mut out, instrument, clients.now);
+            push_proof(&mut out, instrument, clients.stamp());
             if !has_changes {
                 continue;
             }
             for key in &view.subscribers {
                 let meta = Meta {
-                    qty: covered.clone(),
+                    spots: spots.clone(),
                     ..Meta::of(MessageKind::BookUpdate, index)
                 };
                 clients.push(*key, meta, &[&out]);
@@ -382,16 +394,23 @@ impl Dialect for Kraken {
     fn rest(&mut self, target: Target<'_>, _: &Market, clients: &mut Clients) -> RestReply {
         match target.path() {
             "/0/public/Time" => {
-                let seconds = clients.now.0 / 1_000_000_000;
+                let seconds = clients.stamp().0 / 1_000_000_000;
                 RestReply::json(200, format!("{{\"error\":[],\"result\":{{\"unixtime\":{seconds}}}}}"))
             }
             "/0/public/SystemStatus" => {
                 let mut body = b"{\"error\":[],\"result\":{\"status\":\"online\",\"timestamp\":\"".to_vec();
-                push_rfc3339(&mut body, clients.now);
+                push_rfc3339(&mut body, clients.stamp());
                 body.extend_from_slice(b"\"}}");
                 RestReply::json(200, body)
             }
             _ => RestReply::json(404, "{\"error\":[\"EGeneral:Unknown method\"]}"),
+        }
+    }
+
+    fn repeat_snapshot(&mut self, key: ClientKey, index: usize, market: &Market, clients: &mut Clients) {
+        let view = self.views[index].iter().find(|view| view.subscribers.contains(&key));
+        if let Some(depth) = view.map(|view| view.depth) {
+            self.snapshot(key, index, depth, market, clients);
         }
     }
 }
