@@ -29,7 +29,7 @@ use quantumflow_feeds::ws::Limits;
 use quantumflow_region::{RegionWriter, RegisterError};
 
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
-use crate::cold::{ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource};
+use crate::cold::{Breakers, ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource};
 use crate::config::{Config, FeedConfig};
 use crate::hot::{FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
 use crate::model::{LoadError, Model};
@@ -198,9 +198,10 @@ pub fn launch<O: Output + Send + 'static>(
     .map_err(StartError::Model)?;
     let shard = Shard::new(slots, poller, sink);
 
-    let dialler = Dialler::new(targets, cold_side.clone());
+    let breakers = Breakers::new(config.feeds.iter().map(|feed| feed.venue));
+    let dialler = Dialler::new(targets, cold_side.clone(), breakers.clone());
     let failures = dialler.failures();
-    let fetcher = SnapshotFetcher::new(sources, cold_side.clone());
+    let fetcher = SnapshotFetcher::new(sources, cold_side.clone(), breakers.clone());
     let venues: Vec<VenueId> = config.feeds.iter().map(|feed| feed.venue).collect();
     let counts = move || ColdCounts {
         dial_failures: sum_by_venue(
@@ -209,6 +210,7 @@ pub fn launch<O: Output + Send + 'static>(
                 .enumerate()
                 .map(|(feed, venue)| (*venue, [failures.of(feed)])),
         ),
+        breakers: breakers.read(),
         capture: sum_by_venue(capture_counts.iter().map(|(venue, counts)| (*venue, counts.read()))),
     };
     let housekeeping = Housekeeping::new(region, cold_side, symbols, config.capture.is_some());
@@ -319,8 +321,16 @@ impl FeedPlan {
         .map_err(|source| StartError::Rest { feed: index, source })?;
         Ok(Self {
             session,
-            target: DialTarget { endpoint, options },
-            source: SnapshotSource { client, urls },
+            target: DialTarget {
+                venue: feed.venue,
+                endpoint,
+                options,
+            },
+            source: SnapshotSource {
+                venue: feed.venue,
+                client,
+                urls,
+            },
         })
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use quantumflow::cold::{SnapshotFetcher, SnapshotSource};
+use quantumflow::cold::{Breakers, SnapshotFetcher, SnapshotSource};
 use quantumflow::config::ModelSource;
 use quantumflow::features::FEATURE_COUNT;
 use quantumflow::hot::{FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin};
@@ -192,7 +192,11 @@ fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
     let poller = Poller::new(1, IdleStrategy::Spin).unwrap();
     let shard = Shard::new(vec![FeedSlot::new(Feed::new(session), ())], poller, sink);
     let reader = RegionReader::of(&region).unwrap();
-    let fetcher = SnapshotFetcher::new(vec![SnapshotSource { client, urls }], cold);
+    let fetcher = SnapshotFetcher::new(
+        vec![SnapshotSource { venue, client, urls }],
+        cold,
+        Breakers::new([venue]),
+    );
     Hot {
         shard,
         reader,

@@ -273,7 +273,7 @@ fn a_book_that_falls_silent_is_stale_and_then_subscribed_anew() {
     let mut rig = Rig::kraken(&["BTC/USD"]);
     frames(&paths, 20).iter().for_each(|(_, frame)| rig.frame(frame));
     rig.sent();
-    let mut quiet = |seconds: u32, rig: &mut Rig| {
+    let quiet = |seconds: u32, rig: &mut Rig| {
         for _ in 0..seconds {
             rig.frame("{\"channel\":\"heartbeat\"}"); // the connection lives
             rig.wait_ms(1000);

@@ -66,9 +66,23 @@ catalogue! {
     FEED_SUBSCRIPTIONS: Metric::gauge_i64("hft_feed_subscriptions").labels(EXCHANGE),
         "Channels that the exchange has confirmed.";
     FEED_LAG: Metric::gauge_i64("hft_feed_lag_seconds").labels(EXCHANGE).unit(Unit::Seconds, -9).agg(Agg::Max),
-        "Receive time less the exchange's own time of the last message, clock error included.";
+        "For how much longer than the fastest the last message was on its way, the clocks' difference taken off.";
+    FEED_CLOCK_OFFSET: Metric::gauge_i64("hft_feed_clock_offset_seconds").labels(EXCHANGE).unit(Unit::Seconds, -9).agg(Agg::Last),
+        "Local time less the exchange's own, with the shortest way of a message in it; negative where the local clock is behind.";
+    FEED_CLOCK_DRIFT: Metric::gauge_i64("hft_feed_clock_drift_ratio").labels(EXCHANGE).unit(Unit::Ratio, -9).agg(Agg::Last),
+        "How much faster the local clock runs than the exchange's.";
+    FEED_CLOCK_STEPS: Metric::counter("hft_feed_clock_steps_total").labels(EXCHANGE),
+        "Times that one of the two clocks was set, or the way became much shorter or longer.";
     FEED_LAST_MESSAGE: Metric::timestamp("hft_feed_last_message_timestamp_seconds").labels(EXCHANGE),
         "When the last message arrived.";
+    BREAKER_STATE: Metric::gauge_i64("hft_circuit_breaker_state").labels(EXCHANGE).agg(Agg::Max),
+        "Whether the exchange is dialled: 0 closed, 1 open (left alone), 2 half-open (on trial).";
+    BREAKER_TRANSITIONS: Metric::counter("hft_circuit_breaker_transitions_total").labels(&["exchange", "from_state", "to_state"]),
+        "Changes of the circuit breaker's state.";
+    BREAKER_FAILURES: Metric::counter("hft_circuit_breaker_failures_total").labels(EXCHANGE),
+        "Attempts that brought no book, and connections that were lost.";
+    BREAKER_SUCCESSES: Metric::counter("hft_circuit_breaker_successes_total").labels(EXCHANGE),
+        "Connections that brought a book.";
 
     // Books
     SNAPSHOTS_PROCESSED: Metric::counter("hft_snapshots_processed_total").labels(EXCHANGE_SYMBOL),

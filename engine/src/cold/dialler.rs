@@ -2,7 +2,8 @@
 //!
 //! A dial blocks for as long as DNS, TCP, TLS and the upgrade take, so each has a short-lived thread of its own: one
 //! venue's outage must not keep another venue's feed from coming back. A feed is dialled until it is there; the pauses
-//! grow with jitter, and a venue's Retry-After is obeyed.
+//! grow with jitter, a venue's Retry-After is obeyed, and a venue whose connections all end without a book is left alone
+//! for a while, by its [`Breakers`].
 
 use std::io;
 use std::sync::Arc;
@@ -10,15 +11,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use quantumflow_feeds::VenueId;
 use quantumflow_feeds::net::{Backoff, BackoffOptions, Connection, DialError, DialOptions, Endpoint, dial};
 use quantumflow_feeds::ws::MaskSource;
 
-use super::LOOK_EVERY;
+use super::{Breakers, LOOK_EVERY};
 use crate::hot::ColdSide;
+use crate::os::wall_clock;
 
 /// Where and how one feed is dialled.
 #[derive(Clone, Debug)]
 pub struct DialTarget {
+    /// Whose it is.
+    pub venue: VenueId,
     /// Its address, with the path of the venue's session.
     pub endpoint: Endpoint,
     /// Its trust, limits and socket options.
@@ -42,6 +47,7 @@ pub struct Dialler {
     feeds: Vec<DialFeed>,
     cold: ColdSide,
     failures: DialFailures,
+    breakers: Breakers,
 }
 
 /// What is known of one feed.
@@ -54,8 +60,12 @@ struct DialFeed {
 
 #[derive(Debug)]
 enum DialState {
-    /// The shard has a connection since then.
-    Connected { since: Instant },
+    /// The shard has a connection since then. It is of use once more books were shown than before it.
+    Connected {
+        since: Instant,
+        books_before: u64,
+        is_of_use: bool,
+    },
     /// The next dial is not before then.
     Waiting { until: Instant },
     /// A thread dials.
@@ -65,8 +75,9 @@ enum DialState {
 }
 
 impl Dialler {
-    /// One target per feed, in the order of the configuration. Every feed is dialled at once.
-    pub fn new(targets: Vec<DialTarget>, cold: ColdSide) -> Self {
+    /// One target per feed, in the order of the configuration. Every feed is dialled at once. `breakers` has one for each
+    /// venue.
+    pub fn new(targets: Vec<DialTarget>, cold: ColdSide, breakers: Breakers) -> Self {
         let failures = DialFailures(targets.iter().map(|_| AtomicU64::new(0)).collect());
         let feed = |target| DialFeed {
             target,
@@ -77,6 +88,7 @@ impl Dialler {
             feeds: targets.into_iter().map(feed).collect(),
             cold,
             failures,
+            breakers,
         }
     }
 
@@ -103,7 +115,8 @@ impl Dialler {
     /// first dial waits a little.
     fn redial(&mut self, index: usize) {
         let Some(feed) = self.feeds.get_mut(index) else { return };
-        if let DialState::Connected { since } = feed.state {
+        if let DialState::Connected { since, .. } = feed.state {
+            self.breakers.failed(feed.target.venue);
             let pause = feed.backoff.next_delay(since.elapsed(), None, &mut rand::rng());
             feed.state = DialState::Waiting {
                 until: Instant::now() + pause,
@@ -115,13 +128,15 @@ impl Dialler {
         let feed = &mut self.feeds[index];
         let address = feed.target.endpoint.clone();
         let idle = DialState::Waiting { until: Instant::now() };
+        let venue = feed.target.venue;
         feed.state = match std::mem::replace(&mut feed.state, idle) {
-            DialState::Waiting { until } if until <= Instant::now() => match spawn_dial(index, feed.target.clone()) {
-                Ok(dial) => DialState::Dialling(dial),
-                Err(error) => {
-                    tracing::error!(feed = index, %error, "cannot start a thread to dial with");
+            DialState::Waiting { until } if until <= Instant::now() => match self.breakers.permits(venue) {
+                Ok(()) => start_dial(index, &feed.target),
+                Err(wait) => {
+                    let pause = Duration::from_nanos(wait.until.0.saturating_sub(wall_clock().0));
+                    tracing::warn!(feed = index, %venue, pause_ms = pause.as_millis() as u64, "the venue is left alone");
                     DialState::Waiting {
-                        until: Instant::now() + Duration::from_secs(1),
+                        until: Instant::now() + pause,
                     }
                 }
             },
@@ -134,6 +149,10 @@ impl Dialler {
                 }
                 Ok(Err(error)) => {
                     self.failures.0[index].fetch_add(1, Ordering::Relaxed);
+                    match error.retry_after() {
+                        Some(_) => self.breakers.told_to_stay_away(venue, error.retry_after()),
+                        None => self.breakers.failed(venue),
+                    }
                     let pause = feed
                         .backoff
                         .next_delay(Duration::ZERO, error.retry_after(), &mut rand::rng());
@@ -147,11 +166,39 @@ impl Dialler {
                 Err(panic) => std::panic::resume_unwind(panic),
             },
             DialState::Ready(connection) => match self.cold.deliver_connection(index as u16, connection) {
-                Ok(()) => DialState::Connected { since: Instant::now() },
+                Ok(()) => DialState::Connected {
+                    since: Instant::now(),
+                    books_before: self.cold.books_shown(index),
+                    is_of_use: false,
+                },
                 Err(back) => DialState::Ready(back),
             },
+            DialState::Connected {
+                since,
+                books_before,
+                is_of_use: false,
+            } if self.cold.books_shown(index) != books_before => {
+                self.breakers.succeeded(venue);
+                DialState::Connected {
+                    since,
+                    books_before,
+                    is_of_use: true,
+                }
+            }
             unchanged => unchanged,
         };
+    }
+}
+
+fn start_dial(index: usize, target: &DialTarget) -> DialState {
+    match spawn_dial(index, target.clone()) {
+        Ok(dial) => DialState::Dialling(dial),
+        Err(error) => {
+            tracing::error!(feed = index, %error, "cannot start a thread to dial with");
+            DialState::Waiting {
+                until: Instant::now() + Duration::from_secs(1),
+            }
+        }
     }
 }
 

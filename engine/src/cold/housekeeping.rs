@@ -5,9 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use quantumflow_feeds::event::{FeedEvent, ResyncReason};
+use quantumflow_feeds::net::{BreakerState, BreakerTotals};
 use quantumflow_feeds::{SymbolId, VenueId};
 use quantumflow_region::{
-    Counter, EventKind, EventWriter, LivePage, RegionWriter, RegisterError, SubjectId, ThreadWriter, catalogue,
+    Counter, EventKind, EventWriter, GaugeI64, LivePage, RegionWriter, RegisterError, SubjectId, ThreadWriter,
+    catalogue,
 };
 
 use crate::hot::{ColdSide, HotEvent, HotNews, SymbolOrigin};
@@ -33,8 +35,27 @@ pub struct Housekeeping {
 struct Cells {
     log_events_dropped: Counter,
     dial_failures: Vec<DialCells>,
+    breakers: Vec<BreakerCells>,
     capture: Vec<CaptureCells>,
 }
+
+#[derive(Debug)]
+struct BreakerCells {
+    venue: VenueId,
+    state: GaugeI64,
+    failures: Counter,
+    successes: Counter,
+    /// In the order of [`TRANSITIONS`].
+    transitions: [Counter; TRANSITIONS.len()],
+}
+
+/// The changes of state that a breaker makes.
+const TRANSITIONS: [[&str; 2]; 4] = [
+    ["closed", "open"],
+    ["open", "half_open"],
+    ["half_open", "open"],
+    ["half_open", "closed"],
+];
 
 #[derive(Debug)]
 struct DialCells {
@@ -61,6 +82,8 @@ struct CaptureCells {
 pub struct ColdCounts {
     /// Failed dials, by venue.
     pub dial_failures: Vec<(VenueId, [u64; 1])>,
+    /// The circuit breakers, by venue.
+    pub breakers: Vec<(VenueId, BreakerState, BreakerTotals)>,
     /// Capture counts, by venue: frames, bytes, dropped frames.
     pub capture: Vec<(VenueId, [u64; 3])>,
 }
@@ -131,6 +154,22 @@ impl Housekeeping {
                     cells.failures_before = *total;
                     let code = EventKind::FeedLost.declaration().a.code("dial");
                     self.events.record(EventKind::FeedLost, cells.subject, now.0, code, 0);
+                }
+            }
+        }
+        for (venue, state, totals) in &counts.breakers {
+            if let Some(cells) = self.cells.breakers.iter().find(|cells| cells.venue == *venue) {
+                cells.state.set(i64::from(state.code()));
+                cells.failures.set_total(totals.failures);
+                cells.successes.set_total(totals.successes);
+                let transitions = [
+                    totals.closed_to_open,
+                    totals.open_to_half_open,
+                    totals.half_open_to_open,
+                    totals.half_open_to_closed,
+                ];
+                for (cell, total) in cells.transitions.iter().zip(transitions) {
+                    cell.set_total(total);
                 }
             }
         }
@@ -245,6 +284,16 @@ impl Cells {
                 failures: thread.counter(&catalogue::FEED_ERRORS, &[name, "dial"])?,
                 failures_before: 0,
             });
+            let counter = |metric| thread.counter(metric, &[name]);
+            let [a, b, c, d] =
+                TRANSITIONS.map(|[from, to]| thread.counter(&catalogue::BREAKER_TRANSITIONS, &[name, from, to]));
+            cells.breakers.push(BreakerCells {
+                venue: *venue,
+                state: thread.gauge_i64(&catalogue::BREAKER_STATE, &[name])?,
+                failures: counter(&catalogue::BREAKER_FAILURES)?,
+                successes: counter(&catalogue::BREAKER_SUCCESSES)?,
+                transitions: [a?, b?, c?, d?],
+            });
             if captures {
                 cells.capture.push(CaptureCells {
                     venue: *venue,
@@ -263,6 +312,7 @@ impl Cells {
         Self {
             log_events_dropped: Counter::detached(),
             dial_failures: Vec::new(),
+            breakers: Vec::new(),
             capture: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 //! They look into the [`ColdSide`](crate::hot::ColdSide) of the mailbox every few milliseconds: waking them would cost
 //! the hot thread a system call.
 
+mod breakers;
 pub mod capture;
 mod dialler;
 mod housekeeping;
@@ -10,6 +11,7 @@ mod snapshots;
 
 use std::time::Duration;
 
+pub use breakers::Breakers;
 pub use dialler::{DialTarget, Dialler};
 pub use housekeeping::{ColdCounts, Housekeeping};
 pub use snapshots::{SnapshotFetcher, SnapshotSource};

@@ -6,17 +6,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use quantumflow_feeds::SymbolId;
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::{RestClient, RestError};
+use quantumflow_feeds::{SymbolId, VenueId};
 
-use super::LOOK_EVERY;
+use super::{Breakers, LOOK_EVERY};
 use crate::hot::{ColdSide, SnapshotOrder, SnapshotReply};
 use crate::os::wall_clock;
 
 /// What is needed to fetch the snapshots of one feed.
 #[derive(Debug)]
 pub struct SnapshotSource {
+    /// Whose they are.
+    pub venue: VenueId,
     /// The client, with the feed's own trust.
     pub client: RestClient,
     /// The full address for each instrument.
@@ -30,15 +32,17 @@ pub struct SnapshotFetcher {
     cold: ColdSide,
     /// Orders whose time has not come.
     waiting: Vec<SnapshotOrder>,
+    breakers: Breakers,
 }
 
 impl SnapshotFetcher {
-    /// One source per feed, in the order of the configuration.
-    pub fn new(sources: Vec<SnapshotSource>, cold: ColdSide) -> Self {
+    /// One source per feed, in the order of the configuration. `breakers` are told what the venues answer.
+    pub fn new(sources: Vec<SnapshotSource>, cold: ColdSide, breakers: Breakers) -> Self {
         Self {
             sources,
             cold,
             waiting: Vec::new(),
+            breakers,
         }
     }
 
@@ -83,6 +87,12 @@ impl SnapshotFetcher {
                     error = &error as &dyn std::error::Error,
                     "snapshot not fetched"
                 );
+                match error {
+                    RestError::RateLimited { retry_after, .. } => {
+                        self.breakers.told_to_stay_away(source.venue, retry_after);
+                    }
+                    _ => self.breakers.failed(source.venue),
+                }
                 Err(fault(&error))
             }
         };

@@ -43,7 +43,7 @@ enum Command {
     /// Check a configuration without starting anything, or print the default one
     Check(check::Args),
     /// Be a venue: speak its real protocol on a local address, from a recording or a generated market
-    Sim(sim::Args),
+    Sim(Box<sim::Args>),
     /// Write what a venue sends to capture files, without features or a model
     Record(record::Args),
     /// Run a capture through the same code as a live session and print what came out

@@ -81,6 +81,8 @@ struct Queues {
     spent_bodies: ArrayQueue<Vec<u8>>,
     events: ArrayQueue<HotEvent>,
     dropped_events: AtomicU64,
+    /// By feed. One writer, the hot thread.
+    books_shown: Box<[AtomicU64]>,
 }
 
 /// The hot thread's end.
@@ -103,6 +105,7 @@ impl Mailbox {
             spent_bodies: ArrayQueue::new(symbols),
             events: ArrayQueue::new(sizes.events.max(1)),
             dropped_events: AtomicU64::new(0),
+            books_shown: (0..sizes.feeds.max(1)).map(|_| AtomicU64::new(0)).collect(),
         });
         (Self(Arc::clone(&queues)), ColdSide(queues))
     }
@@ -147,6 +150,13 @@ impl Mailbox {
         pushed.map_err(|_| self.0.dropped_events.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// A book of this feed is shown: its connection is of use.
+    pub fn book_shown(&self, feed: u16) {
+        if let Some(count) = self.0.books_shown.get(usize::from(feed)) {
+            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // one writer: no need for a locked add
+        }
+    }
+
     /// How many events the queue holds.
     pub fn event_capacity(&self) -> u64 {
         self.0.events.capacity() as u64
@@ -165,6 +175,14 @@ impl ColdSide {
     /// A feed that wants a new connection. The old one is dropped by the caller.
     pub fn take_lost_connection(&self) -> Option<(u16, Option<Box<Connection>>)> {
         self.0.lost_connections.pop()
+    }
+
+    /// How often a book of this feed was shown after a wait.
+    pub fn books_shown(&self, feed: usize) -> u64 {
+        self.0
+            .books_shown
+            .get(feed)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// A snapshot to fetch.

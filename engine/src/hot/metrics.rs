@@ -5,6 +5,7 @@
 
 use quantumflow_feeds::event::{FeedEvent, FrameFault, ResyncReason};
 use quantumflow_feeds::feed::{Lost, Progress};
+use quantumflow_feeds::offset::ClockOffset;
 use quantumflow_feeds::{BookUpdate, Quality, Scale, Side, Stamps, SymbolId, Ticks, UnixNanos, VenueId};
 use quantumflow_region::{
     Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, State, ThreadWriter, Timestamp, catalogue,
@@ -73,6 +74,9 @@ struct VenueCells {
     health: GaugeI64,
     subscriptions: GaugeI64,
     lag: GaugeI64,
+    clock_offset: GaugeI64,
+    clock_drift: GaugeI64,
+    clock_steps: Counter,
     last_message: Timestamp,
     feeds: i64,
     connected: i64,
@@ -260,10 +264,20 @@ impl HotMetrics {
         cells.quality.set(update.quality as u8);
     }
 
-    /// How far behind the venue's clock the receive clock reads, for the venue of a feed.
+    /// For how much longer than the fastest a message of this feed was on its way.
     #[inline]
-    pub(super) fn lag(&self, feed: usize, lag_ns: i64) {
-        self.venues[self.venue_of_feed[feed]].lag.set(lag_ns);
+    pub(super) fn lag(&self, feed: usize, delay_ns: u64) {
+        self.venues[self.venue_of_feed[feed]].lag.set(delay_ns as i64);
+    }
+
+    /// How the clock of a feed's venue runs against ours.
+    pub(super) fn clock(&self, feed: usize, clock: &ClockOffset, now: UnixNanos) {
+        let venue = &self.venues[self.venue_of_feed[feed]];
+        if let Some(offset_ns) = clock.offset_ns(now) {
+            venue.clock_offset.set(offset_ns);
+            venue.clock_drift.set(clock.drift_ppb());
+            venue.clock_steps.set_total(clock.steps());
+        }
     }
 
     #[inline]
@@ -463,6 +477,7 @@ impl VenueCells {
             .map(|kind| (kind, count(&catalogue::FEED_ERRORS, &[name, kind])))
             .collect();
         let reconnections = count(&catalogue::FEED_RECONNECTIONS, &[name]);
+        let clock_steps = count(&catalogue::FEED_CLOCK_STEPS, &[name]);
         let mut gauge = |metric| match &mut thread {
             Some(thread) => kept(thread.gauge_i64(metric, &[name]), GaugeI64::detached),
             None => GaugeI64::detached(),
@@ -470,6 +485,8 @@ impl VenueCells {
         let health = gauge(&catalogue::FEED_HEALTH);
         let subscriptions = gauge(&catalogue::FEED_SUBSCRIPTIONS);
         let lag = gauge(&catalogue::FEED_LAG);
+        let clock_offset = gauge(&catalogue::FEED_CLOCK_OFFSET);
+        let clock_drift = gauge(&catalogue::FEED_CLOCK_DRIFT);
         let last_message = match &mut thread {
             Some(thread) => kept(
                 thread.timestamp(&catalogue::FEED_LAST_MESSAGE, &[name]),
@@ -486,6 +503,9 @@ impl VenueCells {
             health,
             subscriptions,
             lag,
+            clock_offset,
+            clock_drift,
+            clock_steps,
             last_message,
             feeds,
             connected: 0,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use quantumflow_feeds::offset::ClockOffset;
 use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, TopOfBook, Trade, UnixNanos, VenueId};
 
 use super::mailbox::{HotEvent, HotNews, Mailbox};
@@ -76,6 +77,8 @@ pub struct PredictSink<O> {
     mailbox: Mailbox,
     /// How ticks become nanoseconds.
     pub time: TimeBase,
+    /// How each feed's venue's clock runs against ours.
+    clocks: Vec<ClockOffset>,
     /// The feed that is being served, and where its instruments begin in the shard's tables.
     feed: u16,
     base: usize,
@@ -125,6 +128,7 @@ impl<O: Output> PredictSink<O> {
             metrics,
             mailbox,
             time,
+            clocks: (0..feeds).map(|_| ClockOffset::new()).collect(),
             feed: 0,
             base: 0,
             bases: (0..feeds).map(base_of).collect(),
@@ -136,6 +140,14 @@ impl<O: Output> PredictSink<O> {
     pub fn select(&mut self, feed: usize) {
         self.feed = feed as u16;
         self.base = self.bases.get(feed).copied().unwrap_or(0);
+    }
+
+    /// Publishes how the clock of the selected feed's venue runs.
+    pub fn tell_clock(&self, now: UnixNanos) {
+        let feed = usize::from(self.feed);
+        if let Some(clock) = self.clocks.get(feed) {
+            self.metrics.clock(feed, clock, now);
+        }
     }
 
     /// The hot thread's end of the mailbox.
@@ -178,9 +190,13 @@ impl<O: Output> Sink for PredictSink<O> {
             time,
             signal_threshold,
             feed,
+            clocks,
             ..
         } = self;
-        metrics.lag(usize::from(*feed), stamps.receive_time.since(update.exchange_time));
+        let clock = &mut clocks[usize::from(*feed)];
+        if let Some(delay_ns) = clock.observe(stamps.receive_time, update.exchange_time) {
+            metrics.lag(usize::from(*feed), delay_ns);
+        }
         metrics.book(place, update);
         let Some(Mind { features, predictor }) = minds.get_mut(place) else {
             return;
@@ -239,6 +255,9 @@ impl<O: Output> Sink for PredictSink<O> {
 
     fn on_event(&mut self, event: FeedEvent) {
         self.metrics.event(self.base, usize::from(self.feed), event);
+        if let FeedEvent::ResyncFinished { .. } = event {
+            self.mailbox.book_shown(self.feed);
+        }
         // The frequent ones are only counted.
         if !matches!(
             event,

@@ -176,6 +176,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
             let slot = &mut self.feeds[index];
             slot.tap.flush();
             slot.feed.tick(now, &mut self.sink);
+            self.sink.tell_clock(now);
             if slot.must_order {
                 self.order_connection(index, None);
             }

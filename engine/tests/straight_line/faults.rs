@@ -119,6 +119,32 @@ fn a_venue_that_closes_is_dialled_again() {
 }
 
 #[test]
+fn a_venue_that_keeps_cutting_is_left_alone_and_tried_again() {
+    let cut = PlannedFault {
+        times: 5,
+        ..after(Fault::CutMidFrame, 20)
+    };
+    let mut rig = start(VenueId::KrakenV2, vec![cut]);
+    let state = |snapshot: &Snapshot| total(snapshot, &catalogue::BREAKER_STATE, &[]);
+    rig.wait_for("the breaker to open", |snapshot| state(snapshot) == 1.0);
+    rig.wait_for("the venue to be trusted again", |snapshot| {
+        state(snapshot) == 0.0 && both_verified(snapshot, VenueId::KrakenV2, 60.0)
+    });
+    let (_, _, snapshot) = rig.finish();
+    for (from, to) in [("closed", "open"), ("open", "half_open"), ("half_open", "closed")] {
+        let labels = [("from_state", from), ("to_state", to)];
+        let count = total(&snapshot, &catalogue::BREAKER_TRANSITIONS, &labels);
+        assert_eq!(count, 1.0, "{from} to {to}");
+    }
+    assert_eq!(total(&snapshot, &catalogue::BREAKER_FAILURES, &[]), 5.0);
+    assert_eq!(
+        errors(&snapshot, "cut"),
+        5.0,
+        "no sixth attempt before the breaker let it through"
+    );
+}
+
+#[test]
 fn an_announced_shutdown_is_not_waited_for() {
     loses_the_connection_once(VenueId::BinanceSpot, Fault::ServerShutdown, "server_shutdown");
 }

@@ -1,5 +1,7 @@
 //! `quantumflow sim`: a venue on this machine.
 
+mod trouble;
+
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,12 +14,13 @@ use std::time::{Duration, Instant};
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::capture::CaptureText;
 use quantumflow_feeds::sim::{
-    CaptureConfig, CaptureLength, LoadShape, MessageKind, PlaybackPace, SimConfig, SimSource, SimStats, SimTls,
-    Simulator, market_capture,
+    CaptureConfig, CaptureLength, FaultKind, LoadShape, MessageKind, PlaybackPace, SimConfig, SimSource, SimStats,
+    SimTls, Simulator, market_capture,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Failure, Outcome, parse_venue};
+use trouble::TroubleArgs;
 
 /// Be a venue: speak its real protocol on a local address, from a recording or a generated market.
 #[derive(Debug, clap::Args)]
@@ -25,9 +28,10 @@ use super::{Failure, Outcome, parse_venue};
 Examples:
   quantumflow sim --venue kraken --rate 2000            a generated market over ws://, port chosen and printed
   quantumflow sim --venue binance --tls --ca-out ca.pem --capture btcusdt.gz --speed max
+  quantumflow sim --venue kraken --chaos 5 --chaos-seed 7   five faults in a thousand messages; the same seed, the same faults
   quantumflow sim --write-capture market.zst --seconds 3600 --seed 7    no sockets: a capture of the generated market")]
 pub(super) struct Args {
-    /// Whose protocol: binance or kraken
+    /// Whose protocol, by the name that a configuration uses
     #[arg(long, value_parser = parse_venue, default_value = "binance")]
     venue: VenueId,
     /// Where to listen; port 0 takes any that is free
@@ -69,6 +73,8 @@ pub(super) struct Args {
     /// Binance: milliseconds between two book updates; 0 sends every event by itself
     #[arg(long)]
     depth_interval_ms: Option<u64>,
+    #[command(flatten)]
+    trouble: TroubleArgs,
 }
 
 /// How fast recorded time passes.
@@ -94,7 +100,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     if let Some(path) = &args.write_capture {
         return write_capture(args, path);
     }
-    let mut sim = Simulator::start(config(args)).map_err(Failure::input)?;
+    let mut sim = Simulator::start(config(args)?).map_err(Failure::input)?;
     if let Some(path) = &args.ca_out {
         let pem = sim.authority_pem().unwrap_or_default();
         fs::write(path, pem).map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
@@ -119,16 +125,17 @@ pub(super) fn run(args: &Args) -> Outcome {
     summary(&sim.stop())
 }
 
-fn config(args: &Args) -> SimConfig {
+fn config(args: &Args) -> Result<SimConfig, Failure> {
     let mut config = if args.capture.is_empty() {
         let mut config = SimConfig::market(args.venue, &symbols(args), args.seed);
         if let SimSource::Market { load, market } = &mut config.source {
             market.signal = args.signal;
-            *load = match (args.rate, args.speed) {
+            let asked = args.trouble.load(args.seed).map_err(Failure::input)?;
+            *load = asked.unwrap_or(match (args.rate, args.speed) {
                 (Some(rate), _) => LoadShape::Steady { rate },
                 (None, Speed::Times(speed)) => LoadShape::Natural { speed },
                 (None, Speed::Max) => LoadShape::Flood,
-            };
+            });
         }
         config
     } else {
@@ -146,7 +153,8 @@ fn config(args: &Args) -> SimConfig {
     if args.tls {
         config.tls = SimTls::Own;
     }
-    config
+    args.trouble.apply(&mut config).map_err(Failure::input)?;
+    Ok(config)
 }
 
 /// What was sent, for whoever compares it with what an engine has counted.
@@ -162,6 +170,12 @@ fn summary(stats: &SimStats) -> Outcome {
                 kind.name(),
                 sent.payload_bytes
             )?;
+        }
+    }
+    for kind in FaultKind::ALL {
+        let count = stats.faults_of(kind);
+        if count > 0 {
+            writeln!(out, "fault {count:>9} {}", kind.name())?;
         }
     }
     let all = stats.text_messages();
