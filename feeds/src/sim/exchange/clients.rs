@@ -351,6 +351,9 @@ impl Clients {
                     message.extend_from_slice(b"{\"stream\":\"!serverShutdown\",\"data\":");
                 }
                 shutdown_message(now, &mut message);
+                if message.is_empty() {
+                    return false; // a venue that says nothing before it goes
+                }
                 if client.is_combined {
                     message.push(b'}');
                 }

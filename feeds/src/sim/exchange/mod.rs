@@ -5,6 +5,7 @@
 //! serves sockets and writes captures.
 
 mod binance;
+mod bybit;
 mod clients;
 mod kraken;
 mod playback;
@@ -15,6 +16,7 @@ mod tests;
 use crate::types::{UnixNanos, VenueId};
 
 pub(super) use binance::Binance;
+pub(super) use bybit::{Bybit, Product as BybitProduct};
 pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
 pub(super) use kraken::Kraken;
 pub use playback::PlaybackPace;
@@ -137,6 +139,8 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
     match venue {
         VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
+        VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
+        VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),
     }
 }
 
