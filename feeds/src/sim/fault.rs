@@ -13,7 +13,8 @@ pub enum Fault {
     Freeze,
     /// Leaves a book update out. The venue's ids and checksums go on as if it had been sent.
     SkipUpdate,
-    /// Changes a digit of a quantity in a book update (on Kraken: of a level that the checksum covers).
+    /// Changes a digit of a quantity in a book update (on Kraken: of a level that the checksum covers; on Bybit
+    /// nothing could notice it, and none is changed).
     CorruptLevel,
     /// Announces a frame of so many payload bytes, and sends nothing of it.
     OversizedFrame {
@@ -43,7 +44,8 @@ pub enum Fault {
         /// The words with it.
         reason: String,
     },
-    /// Announces a shutdown as the venue does: Binance `serverShutdown`, Kraken `status` with `maintenance`.
+    /// Announces a shutdown as the venue does: Binance `serverShutdown`, Kraken `status` with `maintenance`; Bybit
+    /// says nothing before it goes.
     ServerShutdown,
     /// Answers a REST request for a book with an error.
     RestStatus {

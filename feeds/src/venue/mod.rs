@@ -111,7 +111,7 @@ impl Session {
     }
 
     /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
-    /// on Kraken [`on_open`](Self::on_open) leaves the subscriptions in the outbox, one message per channel.
+    /// elsewhere [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
     pub fn websocket_path(&self) -> &str {
         each!(&self.0, dialect => dialect.websocket_path())
     }

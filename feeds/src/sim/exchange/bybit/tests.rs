@@ -1,6 +1,7 @@
 //! A session of ours on the simulator shows the market's truth, and the venue's words are its own.
 
 use super::*;
+use crate::book::Level;
 use crate::clock::NoClock;
 use crate::event::{BookUpdate, FeedEvent, ResyncReason, Stamps, Trade};
 use crate::sim::exchange::{Exchange, Generated};
@@ -87,32 +88,33 @@ fn follow(venue: VenueId, depth: u32, interval_ms: Option<u64>, plan: &[PlannedF
             exchange.receive(key, request, now);
         }
         out.clear();
-        now = exchange.advance(now, false).max(now);
-        for text in take(&mut exchange, key) {
-            let mut stamps = Stamps {
-                receive_time: now,
-                ..Stamps::default()
-            };
-            session.on_frame(text.as_bytes(), &mut stamps, NoClock, &mut told, &mut out);
-        }
-        session.on_timer(now, &mut told, &mut out);
-        for symbol in std::mem::take(&mut told.fresh) {
-            let truth = &exchange.market().instruments()[symbol.index()];
-            let scale = session.instruments()[symbol.index()].scale;
-            let Some(book) = session.book(symbol) else { continue };
-            for side in [Side::Bid, Side::Ask] {
-                let shown: Vec<_> = book
-                    .levels(side)
-                    .map(|level| widened(level.price.0, level.qty.0, scale))
-                    .collect();
-                let expected: Vec<_> = truth
-                    .levels(side)
-                    .take(depth as usize)
-                    .map(|level| widened(level.price.0, level.qty.0, truth.config().scale))
-                    .collect();
-                assert_eq!(shown, expected, "{side:?} of {symbol:?}, depth {depth}");
+        // What is answered is of the market as it is, before it moves on.
+        for moves in [false, true] {
+            if moves {
+                now = exchange.advance(now, false).max(now);
+            }
+            for text in take(&mut exchange, key) {
+                let mut stamps = Stamps {
+                    receive_time: now,
+                    ..Stamps::default()
+                };
+                session.on_frame(text.as_bytes(), &mut stamps, NoClock, &mut told, &mut out);
+            }
+            for symbol in std::mem::take(&mut told.fresh) {
+                let truth = &exchange.market().instruments()[symbol.index()];
+                let scale = session.instruments()[symbol.index()].scale;
+                let Some(book) = session.book(symbol) else { continue };
+                for side in [Side::Bid, Side::Ask] {
+                    let shown = book.levels(side);
+                    let expected = truth.levels(side).take(depth as usize);
+                    let widen = |level: &Level, scale: Scale| widened(level.price.0, level.qty.0, scale);
+                    let shown: Vec<_> = shown.map(|level| widen(&level, scale)).collect();
+                    let expected: Vec<_> = expected.map(|level| widen(&level, truth.config().scale)).collect();
+                    assert_eq!(shown, expected, "{side:?} of {symbol:?}, depth {depth}");
+                }
             }
         }
+        session.on_timer(now, &mut told, &mut out);
     }
     told
 }
