@@ -15,6 +15,9 @@
 //! other. It also stays below the ten topics that a request may have on spot. An unsubscription's answer says nothing
 //! that counts: only a resync sends one, and the answer may come behind the new snapshot.
 //!
+//! The venue deletes what leaves the window of a depth; a book is cut to it all the same, so that nothing of which the
+//! venue has stopped speaking stays. A replay therefore has to be given the depth of its recording.
+//!
 //! # Trade ids
 //!
 //! Spot numbers its trades; that number is the id. Linear trades have a UUID, of which the id is the first sixteen
@@ -116,7 +119,6 @@ impl Rules for Bybit {
         }
     }
 
-    /// The venue deletes what leaves its window; what it has not said of that is behind it.
     #[inline]
     fn levels_max(&self, _symbol: SymbolId) -> usize {
         self.depth as usize

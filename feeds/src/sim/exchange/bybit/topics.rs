@@ -129,7 +129,8 @@ impl Window {
                     if was.qty != is.qty {
                         self.changes.push(**is);
                     }
-                    (old.next(), new.next());
+                    old.next();
+                    new.next();
                 }
                 (Some(was), is) if is.is_none_or(|is| is_better(was, is)) => {
                     self.changes.push(Level { qty: Qty(0), ..**was });
