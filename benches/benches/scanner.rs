@@ -14,7 +14,7 @@ use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
-use quantumflow_feeds::venue::{Outbox, Wire as _, binance, kraken};
+use quantumflow_feeds::venue::{Outbox, Wire as _, binance, bybit, kraken};
 use quantumflow_feeds::{Scale, Stamps, SymbolId};
 
 fn binance_parser() -> binance::Parser {
@@ -101,6 +101,30 @@ fn small_frames(criterion: &mut Criterion) {
                 .expect("a known shape")
         })
     });
+    let mut parser = bybit::Parser::new(["BTCUSDT"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 6 }));
+    for (name, frame) in [
+        (
+            "bybit_linear_delta_3",
+            r#"{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1758845431663,"data":{"s":"BTCUSDT","b":[["109147.80","1.687"],["109144.10","0"]],"a":[["109148.00","0.027"]],"u":21111423,"seq":457538796406},"cts":1758845431662}"#,
+        ),
+        (
+            "bybit_spot_delta_3",
+            r#"{"topic":"orderbook.50.BTCUSDT","ts":1731035685345,"type":"delta","data":{"s":"BTCUSDT","b":[["75848.62","0.014895"],["75837.13","0"]],"a":[["75848.89","0.088149"]],"u":2876701,"seq":47474967823},"cts":1731035685342}"#,
+        ),
+        (
+            "bybit_linear_trade",
+            r#"{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1774021164273,"data":[{"T":1774021164272,"s":"BTCUSDT","S":"Sell","v":"0.001","p":"69916.80","L":"MinusTick","i":"8c931d9a-b703-5c34-9aeb-860867cf1f66","BT":false,"RPI":false,"seq":549792210006}]}"#,
+        ),
+    ] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                parser
+                    .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                    .expect("a known shape")
+            })
+        });
+    }
     group.finish();
 }
 

@@ -134,10 +134,7 @@ fn simulator(venue: VenueId) -> SimHandle {
 }
 
 fn symbols(venue: VenueId) -> &'static [&'static str] {
-    match venue {
-        VenueId::BinanceSpot => &["BTCUSDT", "ETHUSDT"],
-        VenueId::KrakenV2 => &["BTC/USD", "ETH/USD"],
-    }
+    &venue.facts().symbols
 }
 
 struct Hot {

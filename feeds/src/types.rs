@@ -69,11 +69,15 @@ pub enum VenueId {
     BinanceSpot,
     /// Kraken spot, WebSocket API v2.
     KrakenV2,
+    /// Bybit v5, spot.
+    BybitSpot,
+    /// Bybit v5, linear perpetuals and futures.
+    BybitLinear,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 2] = [Self::BinanceSpot, Self::KrakenV2];
+    pub const ALL: [Self; 4] = [Self::BinanceSpot, Self::KrakenV2, Self::BybitSpot, Self::BybitLinear];
 
     /// The name in configuration files, metrics labels and captures.
     pub fn name(self) -> &'static str {

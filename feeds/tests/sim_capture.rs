@@ -129,6 +129,41 @@ fn a_kraken_capture_begins_as_a_session_does() {
 }
 
 #[test]
+fn a_bybit_capture_begins_as_a_session_does_and_its_ids_are_a_chain() {
+    for (venue, path, between) in [
+        (VenueId::BybitSpot, "/v5/public/spot", "\",\"ts\":"),
+        (VenueId::BybitLinear, "/v5/public/linear", "\",\"type\":"),
+    ] {
+        let symbols = ["BTCUSDT", "ETHUSDT"];
+        let (lines, notes) = capture(venue, &symbols, CaptureLength::Events(3_000));
+        assert!(notes[0].contains(path) && notes.len() == 5, "{notes:?}");
+        let mut ids: HashMap<String, u64> = HashMap::new();
+        let (mut deltas, mut trades) = (0, 0);
+        for (_, frame) in &lines {
+            let value: serde_json::Value = serde_json::from_str(frame).unwrap();
+            let Some(topic) = value["topic"].as_str() else {
+                assert_eq!(value["success"], true);
+                continue;
+            };
+            assert!(frame[topic.len()..].contains(between), "{frame}");
+            if topic.starts_with("publicTrade.") {
+                trades += 1;
+                continue;
+            }
+            assert!(topic.starts_with("orderbook.50."));
+            let id = value["data"]["u"].as_u64().unwrap();
+            let last = ids.insert(topic.to_owned(), id);
+            match value["type"].as_str() {
+                Some("snapshot") => assert_eq!(last, None),
+                _ => assert_eq!(last, Some(id - 1)),
+            }
+            deltas += usize::from(value["type"] == "delta");
+        }
+        assert!(deltas > 300 && trades > 100, "{deltas} deltas, {trades} trades");
+    }
+}
+
+#[test]
 fn what_a_venue_would_refuse_is_an_error() {
     let mut config = CaptureConfig::new(VenueId::KrakenV2, &["BTC/USD"], 1, CaptureLength::Events(10));
     config.depth = 20;

@@ -10,7 +10,7 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
-use venue_support::{BINANCE, KRAKEN_25, frames, recordings};
+use venue_support::{BINANCE, BYBIT, KRAKEN_25, frames, recordings};
 
 #[derive(Default)]
 struct Count(u64);
@@ -63,6 +63,12 @@ fn second_run(venue: VenueId, symbol: &str, frames: &[(UnixNanos, String)]) -> u
     allocations
 }
 
+/// What the recording of several instruments holds of one.
+fn of_ether(frames: &[(UnixNanos, String)]) -> Vec<(UnixNanos, String)> {
+    let is_ether = |(_, frame): &&(UnixNanos, String)| frame.contains("ETHUSDT");
+    frames.iter().filter(is_ether).cloned().collect()
+}
+
 #[test]
 fn no_allocation_on_the_hot_shapes() {
     let Some(binance) = recordings(&BINANCE[..1]) else {
@@ -74,6 +80,11 @@ fn no_allocation_on_the_hot_shapes() {
     );
     let Some(kraken) = recordings(&KRAKEN_25) else { return };
     assert_eq!(second_run(VenueId::KrakenV2, "BTC/USD", &frames(&kraken, 3_000)), 0);
+    let Some(bybit) = recordings(&BYBIT) else { return };
+    assert_eq!(
+        second_run(VenueId::BybitLinear, "ETHUSDT", &of_ether(&frames(&bybit, 4_000))),
+        0
+    );
 }
 
 #[test]
@@ -97,4 +108,7 @@ fn no_allocation_on_the_slow_road() {
         second_run(VenueId::KrakenV2, "BTC/USD", &spaced(frames(&kraken, 3_000))),
         0
     );
+    let Some(bybit) = recordings(&BYBIT) else { return };
+    let frames_of_bybit = spaced(of_ether(&frames(&bybit, 4_000)));
+    assert_eq!(second_run(VenueId::BybitLinear, "ETHUSDT", &frames_of_bybit), 0);
 }

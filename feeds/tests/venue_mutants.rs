@@ -5,8 +5,10 @@
 mod venue_support;
 
 use proptest::prelude::*;
+use quantumflow_feeds::VenueId;
+use quantumflow_feeds::venue::SessionConfig;
 use quantumflow_feeds::{Side, SymbolId};
-use venue_support::{BINANCE, KRAKEN_10, Rig, frames, recordings};
+use venue_support::{BINANCE, BYBIT, KRAKEN_10, Rig, frames, recordings};
 
 fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
     let mut bytes = frame.as_bytes().to_vec();
@@ -47,6 +49,7 @@ proptest! {
     fn sessions_survive_mutants(
         binance_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
         kraken_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
+        bybit_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
     ) {
         let (Some(binance), Some(kraken)) = (recordings(&BINANCE[..1]), recordings(&KRAKEN_10)) else { return Ok(()) };
         let mut rig = Rig::binance(&["BTCUSDT"]);
@@ -65,6 +68,18 @@ proptest! {
         let mut rig = Rig::kraken(&["BTC/USD"]);
         let mut lines = frames(&kraken, 120);
         for (at, edits) in &kraken_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            rig.frame(frame);
+            rig.wait_ms(100);
+            check(&rig);
+        }
+        let Some(bybit) = recordings(&BYBIT) else { return Ok(()) };
+        let mut rig = Rig::open(&SessionConfig::new(VenueId::BybitLinear, ["ETHUSDT"]));
+        let lines = frames(&bybit, 1_200);
+        let mut lines: Vec<_> = lines.into_iter().filter(|(_, frame)| frame.contains("ETHUSDT")).take(120).collect();
+        for (at, edits) in &bybit_edits {
             lines[*at].1 = mutate(&lines[*at].1, edits);
         }
         for (_, frame) in &lines {

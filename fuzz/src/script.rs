@@ -33,6 +33,7 @@ pub fn seeds(venue: VenueId) -> Vec<Vec<u8>> {
     seeds.push(match venue {
         VenueId::BinanceSpot => BINANCE_DECIMALS.to_vec(),
         VenueId::KrakenV2 => KRAKEN_DECIMALS.to_vec(),
+        VenueId::BybitSpot | VenueId::BybitLinear => BYBIT_DECIMALS.to_vec(),
     });
     seeds
 }
@@ -322,5 +323,16 @@ f{"channel":"trade","type":"update","data":[]}
 w40000
 "#;
 
-/// The depths to which Kraken cuts a book.
-const DEPTHS: [usize; 5] = [10, 25, 100, 500, 1000];
+const BYBIT_DECIMALS: &[u8] = br#"f{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":2,"data":{"s":"BTCUSDT","b":[["10.0","1"]],"a":[["10.5","2"]],"u":7,"seq":9},"cts":1}
+f{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":3,"data":[{"T":3,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"10.50","L":"PlusTick","i":"8c931d9a-b703-5c34-9aeb-860867cf1f66","BT":false,"RPI":false,"seq":9}]}
+f{"topic":"orderbook.50.BTCUSDT","ts":3,"type":"delta","data":{"s":"BTCUSDT","b":[["10.123","0.5"]],"a":[["10.5","0"],["10.6","3"]],"u":8,"seq":11},"cts":2}
+f{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":4,"data":{"s":"BTCUSDT","b":[["10","1"]],"a":[["10.5001","2"]],"u":1,"seq":12},"cts":3}
+f{"topic":"publicTrade.BTCUSDT","ts":5,"type":"snapshot","data":[{"i":"2290000000970262966","T":5,"p":"10.50011","v":"1","S":"Sell","seq":13,"s":"BTCUSDT","BT":false,"RPI":false}]}
+f{"topic":"orderbook.50.BTCUSDT","ts":6,"type":"delta","data":{"s":"BTCUSDT","b":[],"a":[["10.6","1.00000001"]],"u":3,"seq":14},"cts":4}
+f{"success":false,"ret_msg":"error:handler not found,topic:orderbook.50.ETHUSDT","conn_id":"x","req_id":"orderbook.50.ETHUSDT","op":"subscribe"}
+f{"success":true,"ret_msg":"pong","op":"ping"}
+w40000
+"#;
+
+/// The depths to which Kraken and Bybit cut a book.
+const DEPTHS: [usize; 7] = [1, 10, 25, 50, 100, 500, 1000];

@@ -11,11 +11,7 @@ const KRAKEN: &str = "symbols = [\"BTC/USD\", \"ETH/USD\"]\ndepth = 10\n";
 
 /// A generated market over TLS at a modest pace, with these faults.
 fn venue(venue: VenueId, faults: Vec<PlannedFault>) -> SimConfig {
-    let symbols: &[&str] = match venue {
-        VenueId::BinanceSpot => &["BTCUSDT", "ETHUSDT"],
-        VenueId::KrakenV2 => &["BTC/USD", "ETH/USD"],
-    };
-    let mut config = SimConfig::market(venue, symbols, 11);
+    let mut config = SimConfig::market(venue, &venue.facts().symbols, 11);
     if let SimSource::Market { load, .. } = &mut config.source {
         *load = LoadShape::Steady { rate: 400.0 };
     }
@@ -26,11 +22,9 @@ fn venue(venue: VenueId, faults: Vec<PlannedFault>) -> SimConfig {
 }
 
 fn start(id: VenueId, faults: Vec<PlannedFault>) -> Rig {
-    let feed = match id {
-        VenueId::BinanceSpot => BINANCE,
-        VenueId::KrakenV2 => KRAKEN,
-    };
-    Rig::start(venue(id, faults), feed, None)
+    let depth = if id == VenueId::KrakenV2 { "depth = 10\n" } else { "" };
+    let feed = format!("symbols = {:?}\n{depth}", id.facts().symbols);
+    Rig::start(venue(id, faults), &feed, None)
 }
 
 fn after(fault: Fault, chances: u64) -> PlannedFault {
@@ -61,10 +55,7 @@ fn updates(snapshot: &Snapshot, symbol: &str) -> f64 {
 
 /// Both books are shown as verified and move on: `count` updates each.
 fn both_verified(snapshot: &Snapshot, id: VenueId, count: f64) -> bool {
-    let symbols = match id {
-        VenueId::BinanceSpot => ["BTCUSDT", "ETHUSDT"],
-        VenueId::KrakenV2 => ["BTC/USD", "ETH/USD"],
-    };
+    let symbols = id.facts().symbols;
     symbols
         .iter()
         .all(|symbol| updates(snapshot, symbol) >= count && quality(snapshot, symbol) == 0.0)
@@ -298,11 +289,7 @@ fn a_wrong_certificate_is_refused() {
 #[test]
 fn a_snapshot_of_four_megabytes_is_taken() {
     for id in VenueId::ALL {
-        let symbol = if id == VenueId::BinanceSpot {
-            "BTCUSDT"
-        } else {
-            "BTC/USD"
-        };
+        let symbol = id.facts().symbols[0];
         let mut rig = start(id, vec![of(Fault::HugeSnapshot { bytes: 4 << 20 }, symbol, 0)]);
         rig.wait_for("both books", |snapshot| both_verified(snapshot, id, 30.0));
         let (_, _, snapshot) = rig.finish();

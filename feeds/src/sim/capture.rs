@@ -18,23 +18,24 @@ pub struct CaptureConfig {
     pub venue: VenueId,
     /// Which market.
     pub market: MarketConfig,
-    /// Binance: the pace of the diffs, 100 or 1000 as the venue has it, or 0 for one message per event.
+    /// Binance and Bybit: the pace of the book's messages in milliseconds, or 0 for one message per event.
     pub depth_interval_ms: u64,
-    /// Kraken: the depth of the book subscription, 10, 25, 100, 500 or 1000.
+    /// Kraken and Bybit: the depth of the book subscription, one that the venue has.
     pub depth: usize,
     /// Where to stop.
     pub length: CaptureLength,
 }
 
 impl CaptureConfig {
-    /// These symbols of a venue at its usual pace: Binance diffs each 100 ms, Kraken depth 10.
+    /// These symbols of a venue at its usual pace: Binance diffs each 100 ms, Kraken depth 10, Bybit depth 50 each 20 ms.
     pub fn new(venue: VenueId, symbols: &[&str], seed: u64, length: CaptureLength) -> Self {
         let market = MarketConfig::preset(venue, symbols, seed);
+        let is_bybit = matches!(venue, VenueId::BybitSpot | VenueId::BybitLinear);
         Self {
             venue,
             market,
-            depth_interval_ms: 100,
-            depth: 10,
+            depth_interval_ms: if is_bybit { 20 } else { 100 },
+            depth: if is_bybit { 50 } else { 10 },
             length,
         }
     }
@@ -228,6 +229,18 @@ fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<St
             let trade = format!("{{\"channel\":\"trade\",\"symbol\":[{names}],\"snapshot\":false}}");
             let subscribe = |params| format!("{{\"method\":\"subscribe\",\"params\":{params}}}");
             ("/v2", vec![subscribe(book), subscribe(trade)])
+        }
+        VenueId::BybitSpot | VenueId::BybitLinear => {
+            let depth = config.depth;
+            let topics = symbols
+                .iter()
+                .flat_map(|symbol| [format!("orderbook.{depth}.{symbol}"), format!("publicTrade.{symbol}")]);
+            let subscribe = |topic| format!("{{\"req_id\":\"{topic}\",\"op\":\"subscribe\",\"args\":[\"{topic}\"]}}");
+            let path = match config.venue {
+                VenueId::BybitSpot => "/v5/public/spot",
+                _ => "/v5/public/linear",
+            };
+            (path, topics.map(subscribe).collect())
         }
     }
 }

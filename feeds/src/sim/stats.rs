@@ -11,9 +11,9 @@ use super::fault::FaultKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MessageKind {
-    /// A change of a book: Binance `depthUpdate`, Kraken `book` update.
+    /// A change of a book: Binance `depthUpdate`, Kraken `book` update, Bybit `orderbook` delta.
     BookUpdate,
-    /// A whole book on the socket: Kraken `book` snapshot, Binance partial depth.
+    /// A whole book on the socket: Kraken `book` snapshot, Bybit `orderbook` snapshot, Binance partial depth.
     BookSnapshot,
     /// The top of a book: Binance `bookTicker`.
     BookTicker,

@@ -3,7 +3,7 @@
 //! A [`Session`] is one connection's worth of a venue: it is given frames, REST bodies and the time, calls the
 //! [`Sink`], and leaves what it wants done in the [`Outbox`]. It never touches a socket.
 //!
-//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`]); every other frame through
+//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`], [`bybit`]); every other frame through
 //! `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
 //! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
 //!
@@ -16,6 +16,7 @@
 mod backlog;
 pub mod binance;
 mod budget;
+pub mod bybit;
 mod config;
 mod facts;
 mod fields;
@@ -53,6 +54,8 @@ pub struct Session(Dialect);
 enum Dialect {
     Binance(VenueSession<binance::Binance>),
     Kraken(VenueSession<kraken::Kraken>),
+    BybitSpot(VenueSession<bybit::Bybit>),
+    BybitLinear(VenueSession<bybit::Bybit>),
 }
 
 macro_rules! each {
@@ -60,6 +63,8 @@ macro_rules! each {
         match $session {
             Dialect::Binance($dialect) => $call,
             Dialect::Kraken($dialect) => $call,
+            Dialect::BybitSpot($dialect) => $call,
+            Dialect::BybitLinear($dialect) => $call,
         }
     };
 }
@@ -74,6 +79,8 @@ impl Session {
         Ok(Self(match config.venue {
             VenueId::BinanceSpot => Dialect::Binance(VenueSession::new(config, spellings)),
             VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
+            VenueId::BybitSpot => Dialect::BybitSpot(VenueSession::new(config, spellings)),
+            VenueId::BybitLinear => Dialect::BybitLinear(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -82,6 +89,8 @@ impl Session {
         match self.0 {
             Dialect::Binance(_) => VenueId::BinanceSpot,
             Dialect::Kraken(_) => VenueId::KrakenV2,
+            Dialect::BybitSpot(_) => VenueId::BybitSpot,
+            Dialect::BybitLinear(_) => VenueId::BybitLinear,
         }
     }
 
@@ -102,7 +111,7 @@ impl Session {
     }
 
     /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
-    /// on Kraken [`on_open`](Self::on_open) leaves the subscriptions in the outbox, one message per channel.
+    /// elsewhere [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
     pub fn websocket_path(&self) -> &str {
         each!(&self.0, dialect => dialect.websocket_path())
     }

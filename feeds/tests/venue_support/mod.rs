@@ -24,6 +24,7 @@ pub fn recordings(names: &[&str]) -> Option<Vec<PathBuf>> {
 }
 
 pub const BINANCE: [&str; 2] = ["binance/spot/btcusdt_20240808.gz", "binance/spot/btcusdt_20240809.gz"];
+pub const BYBIT: [&str; 1] = ["bybit/reshaped_v5_orderbook50.jsonl.gz"];
 pub const KRAKEN_10: [&str; 1] = ["kraken/kraken_v2_btcusd_l2.jsonl.gz"];
 pub const KRAKEN_25: [&str; 1] = ["kraken/kraken_v2_btcusd_sample.jsonl.gz"];
 

@@ -6,6 +6,7 @@
 
 mod batch;
 mod binance;
+mod bybit;
 mod clients;
 mod kraken;
 mod meddle;
@@ -20,6 +21,7 @@ use crate::types::{UnixNanos, VenueId};
 
 pub(super) use batch::{Batch, End, Frame, Pace};
 pub(super) use binance::Binance;
+pub(super) use bybit::{Bybit, Product as BybitProduct};
 pub(super) use clients::{ClientKey, Clients, Meta};
 pub(super) use kraken::Kraken;
 pub use playback::PlaybackPace;
@@ -177,6 +179,8 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
     match venue {
         VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
+        VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
+        VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A recording as a source: every client that subscribes gets the recorded frames from the beginning, byte for byte.
 //!
-//! What a recording cannot know is answered live: Binance's acknowledgements (their ids are the client's), Kraken's pongs
-//! and refusals. Kraken's `status` and acknowledgements are played as recorded, the first when the client connects, the
+//! What a recording cannot know is answered live: Binance's and Bybit's acknowledgements (their ids are the client's),
+//! Bybit's and Kraken's pongs, and refusals. Kraken's `status` and acknowledgements are played as recorded, the first when the client connects, the
 //! others when it subscribes. A REST book that stands in the recording is what REST answers, and the stream waits at its
 //! line until it has been asked for: the recording has it there because its client had it then.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, kraken};
+use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, bybit, kraken};
 use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::sim::fault::{FaultKind, Target as Struck};
 use crate::sim::stats::MessageKind;
@@ -149,6 +149,7 @@ impl Playback {
             shutdown_message: match venue {
                 VenueId::BinanceSpot => binance::shutdown_message,
                 VenueId::KrakenV2 => kraken::shutdown_message,
+                VenueId::BybitSpot | VenueId::BybitLinear => Manners::default().shutdown_message,
             },
             unplayable: UNPLAYABLE,
         });
@@ -204,9 +205,12 @@ impl Playback {
                         PlaybackPace::Flood => {}
                     }
                     let (kind, symbol) = classify(self.venue, frame);
-                    // Answers to requests of Binance's recorder carry its ids: clients are answered live.
-                    let is_answer = self.venue == VenueId::BinanceSpot
-                        && matches!(kind, MessageKind::Acknowledgement | MessageKind::Refusal);
+                    // Kraken's name what they are about; the others carry ids of the recorder's: clients are answered live.
+                    let is_answer = self.venue != VenueId::KrakenV2
+                        && matches!(
+                            kind,
+                            MessageKind::Acknowledgement | MessageKind::Refusal | MessageKind::MethodPong
+                        );
                     if !is_answer {
                         let symbol = symbol.and_then(|symbol| self.contents.index_of(symbol));
                         let meta = Meta {
@@ -306,6 +310,37 @@ impl Playback {
         }
     }
 
+    fn bybit_request(&mut self, product: bybit::Product, key: ClientKey, text: &str) {
+        let Some(request) = parse(text) else {
+            return bybit::not_json(product, key, &mut self.clients);
+        };
+        let field = |name: &str| request.get(name).and_then(|value| value.as_str());
+        let req_id = field("req_id");
+        let op = match field("op") {
+            Some("ping") => return bybit::pong(product, key, req_id, &mut self.clients),
+            Some(op @ ("subscribe" | "unsubscribe")) => op,
+            op => return bybit::invalid_op(product, key, op, req_id, &mut self.clients),
+        };
+        let names = request.get("args").and_then(|args| args.as_array());
+        let index_of = |symbol: &str| self.contents.index_of(symbol).map(usize::from);
+        let unknown = names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str())
+            .find(|name| bybit::Topic::find(name, index_of).is_none());
+        match unknown {
+            Some(name) => {
+                let reason = format!("error:handler not found,topic:{name}");
+                let refusal = bybit::Answer::refused(op, &reason, req_id);
+                bybit::answer(product, key, &refusal, &mut self.clients);
+            }
+            None => {
+                bybit::answer(product, key, &bybit::Answer::accepted(op, req_id), &mut self.clients);
+                self.begin(key);
+            }
+        }
+    }
+
     /// The book that the recording's client was given next, seen from where the players are.
     fn snapshot_for(&self, symbol: &str) -> Option<&Snapshot> {
         let passed = self
@@ -338,7 +373,12 @@ impl Exchange for Playback {
                 (!names.is_empty(), is_combined)
             }
             VenueId::KrakenV2 if Target(target).path() == "/v2" => (false, false),
-            VenueId::KrakenV2 => return Err(404),
+            VenueId::BybitSpot | VenueId::BybitLinear
+                if bybit::Product::of(self.venue).is_some_and(|product| product.path() == Target(target).path()) =>
+            {
+                (false, false)
+            }
+            VenueId::KrakenV2 | VenueId::BybitSpot | VenueId::BybitLinear => return Err(404),
         };
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
@@ -376,6 +416,8 @@ impl Exchange for Playback {
         match self.venue {
             VenueId::BinanceSpot => self.binance_request(key, text),
             VenueId::KrakenV2 => self.kraken_request(key, text),
+            VenueId::BybitSpot => self.bybit_request(bybit::Product::Spot, key, text),
+            VenueId::BybitLinear => self.bybit_request(bybit::Product::Linear, key, text),
         }
     }
 
@@ -506,6 +548,19 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
                 _ => MessageKind::Other,
             };
             (kind, value("\"symbol\":\""))
+        }
+        VenueId::BybitSpot | VenueId::BybitLinear => {
+            let topic = value("\"topic\":\"").unwrap_or_default();
+            let kind = match topic.split('.').next() {
+                _ if value("\"op\":\"").is_some_and(|op| op == "ping" || op == "pong") => MessageKind::MethodPong,
+                _ if head.contains("\"success\":true") => MessageKind::Acknowledgement,
+                _ if head.contains("\"success\":false") => MessageKind::Refusal,
+                Some("orderbook") if head.contains("\"type\":\"snapshot\"") => MessageKind::BookSnapshot,
+                Some("orderbook") => MessageKind::BookUpdate,
+                Some("publicTrade") => MessageKind::Trade,
+                _ => MessageKind::Other,
+            };
+            (kind, topic.rsplit_once('.').map(|(_, symbol)| symbol))
         }
     }
 }

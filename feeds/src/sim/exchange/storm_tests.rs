@@ -14,6 +14,15 @@ fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::A
             let request = r#"{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":25}}"#;
             ("BTC/USD", "/v2", Some(request))
         }
+        VenueId::BybitSpot | VenueId::BybitLinear => {
+            let path = if venue == VenueId::BybitSpot {
+                "/v5/public/spot"
+            } else {
+                "/v5/public/linear"
+            };
+            let request = r#"{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT"]}"#;
+            ("BTCUSDT", path, Some(request))
+        }
     };
     let chaos = Chaos {
         calm_after_messages: Some(3_000),
@@ -55,7 +64,7 @@ fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::A
 
 #[test]
 fn a_storm_says_the_same_bytes_for_the_same_seed() {
-    for venue in [VenueId::BinanceSpot, VenueId::KrakenV2] {
+    for venue in VenueId::ALL {
         let first = session(venue, 1);
         assert!(first == session(venue, 1), "{venue}");
         assert!(first.0 != session(venue, 2).0, "{venue}");

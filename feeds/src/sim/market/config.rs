@@ -36,6 +36,10 @@ impl SymbolConfig {
             .map_or(&FALLBACK, |(_, row)| row);
         match venue {
             VenueId::BinanceSpot => row.build(symbol, Scale { price: 8, qty: 8 }, row.tick_decimals, row.lot_decimals),
+            VenueId::BybitSpot | VenueId::BybitLinear => {
+                let (tick, lot) = (row.tick_decimals, row.lot_decimals);
+                row.build(symbol, Scale { price: tick, qty: lot }, tick, lot)
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;

@@ -37,7 +37,11 @@ impl<R: Rules> VenueSession<R> {
             context.sink.on_event(FeedEvent::Outdated { symbol });
             return Step::Consumed;
         }
+        // A book that is shown has its decimals: where snapshots repeat, fewer of them are not another scale, and more of
+        // them are found like in an update.
+        let is_settled = R::RESCALES && feed.phase == Phase::Live;
         if market.kind == Kind::Snapshot
+            && !is_settled
             && let Err(error) = self.settle_scale(&market, frame)
         {
             return self.reject(symbol, frame, Some(market.kind), error, context);

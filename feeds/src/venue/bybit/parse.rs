@@ -1,0 +1,310 @@
+//! Bybit's messages: the scanner first, the slow road for everything else, one result type.
+
+use crate::event::LevelChange;
+use crate::types::{Price, Qty, Scale, Side, SymbolId};
+use crate::venue::fields::{decimal_of, level_decimals, levels, millis, pair, required, text, whole};
+use crate::venue::json::{Json, JsonReader};
+use crate::venue::message::{
+    Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route,
+};
+use crate::venue::symbols::{SymbolTable, named_in};
+use crate::venue::wire::{ScalerTable, Wire};
+
+use super::scan::{self, trade_id};
+
+/// Reads frames of Bybit.
+pub struct Parser {
+    symbols: SymbolTable,
+    scalers: ScalerTable,
+    likely: SymbolId,
+    json: JsonReader,
+}
+
+impl Wire for Parser {
+    type Head = scan::Head;
+
+    fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
+        let symbols = SymbolTable::new(symbols);
+        Self {
+            scalers: ScalerTable::new(symbols.iter().count()),
+            symbols,
+            likely: SymbolId(0),
+            json: JsonReader::new(),
+        }
+    }
+
+    fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
+        self.scalers.set(symbol, scale)
+    }
+
+    #[inline]
+    fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
+        match scan::head(frame, &self.symbols, self.likely) {
+            Some(head) => {
+                self.likely = head.symbol;
+                Ok(Route::Market(Market::whole(head.symbol, head.kind, Some(head))))
+            }
+            None => self.route_slowly(frame),
+        }
+    }
+
+    #[inline]
+    fn scan(
+        &mut self,
+        frame: &[u8],
+        head: &scan::Head,
+        changes: &mut Vec<LevelChange>,
+        prints: &mut Vec<Print>,
+    ) -> Option<Message> {
+        scan::body(
+            frame,
+            head,
+            &self.symbols,
+            self.scalers.of(head.symbol),
+            changes,
+            prints,
+        )
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_slowly(
+        &mut self,
+        frame: &[u8],
+        _part: u16,
+        changes: &mut Vec<LevelChange>,
+        prints: &mut Vec<Print>,
+    ) -> Result<Message, ParseError> {
+        let Self {
+            symbols, scalers, json, ..
+        } = self;
+        json.read(frame, |json| match open(json, symbols)? {
+            Content::Book {
+                symbol,
+                is_snapshot,
+                data,
+                time_ms,
+            } => {
+                let own = scalers.plain(symbol);
+                let [bids, asks, id] = data.get(["b", "a", "u"]).ok_or(ParseError::Malformed)?;
+                levels(bids, Side::Bid, own, pair, changes)?;
+                levels(asks, Side::Ask, own, pair, changes)?;
+                book(symbol, is_snapshot, whole(id)?, time_ms)
+            }
+            Content::Trades { symbol, data } => {
+                for item in data.items().ok_or(ParseError::Malformed)? {
+                    prints.push(read_trade(item, symbol, symbols, scalers)?);
+                }
+                Ok(Message::Trades { is_snapshot: false })
+            }
+            Content::Other(notice) => Ok(Message::Notice(notice)),
+        })
+        .unwrap_or(Err(ParseError::Malformed))
+    }
+
+    #[cold]
+    fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
+        let Self { symbols, json, .. } = self;
+        json.read(frame, |json| {
+            let mut printed = MessageDecimals::default();
+            match open(json, symbols)? {
+                Content::Book { data, .. } => {
+                    let [bids, asks] = data.get(["b", "a"]).ok_or(ParseError::Malformed)?;
+                    level_decimals(bids, pair, &mut printed)?;
+                    level_decimals(asks, pair, &mut printed)?;
+                }
+                Content::Trades { data, .. } => {
+                    level_decimals(Some(data), price_and_qty, &mut printed)?;
+                }
+                Content::Other(_) => {}
+            }
+            Ok(printed)
+        })
+        .unwrap_or(Err(ParseError::Malformed))
+    }
+
+    #[cold]
+    fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
+        named_in(frame, &self.symbols, b".", b'"').or_else(|| named_in(frame, &self.symbols, b"\"s\":\"", b'"'))
+    }
+}
+
+impl Parser {
+    #[cold]
+    #[inline(never)]
+    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
+        let Self { symbols, json, .. } = self;
+        json.read(frame, |json| {
+            let (symbol, kind) = match open(json, symbols)? {
+                Content::Book {
+                    symbol, is_snapshot, ..
+                } if is_snapshot => (symbol, Kind::Snapshot),
+                Content::Book { symbol, .. } => (symbol, Kind::Update),
+                Content::Trades { symbol, .. } => (symbol, Kind::Trades),
+                Content::Other(notice) => return Ok(Route::Notice(notice)),
+            };
+            Ok(Route::Market(Market::whole(symbol, kind, None)))
+        })
+        .unwrap_or(Err(ParseError::Malformed))
+    }
+}
+
+/// A frame as JSON.
+enum Content<'tape, 'text> {
+    Book {
+        symbol: SymbolId,
+        is_snapshot: bool,
+        data: Json<'tape, 'text>,
+        /// The matching engine's time, or the message's where it has no other.
+        time_ms: u64,
+    },
+    Trades {
+        symbol: SymbolId,
+        data: Json<'tape, 'text>,
+    },
+    Other(Notice),
+}
+
+fn open<'tape, 'text>(json: Json<'tape, 'text>, symbols: &SymbolTable) -> Result<Content<'tape, 'text>, ParseError> {
+    let [topic, kind, ts, data, cts, op] = json
+        .get(["topic", "type", "ts", "data", "cts", "op"])
+        .ok_or(ParseError::Malformed)?;
+    if topic.is_none() {
+        return match op {
+            Some(op) => answer(json, op, symbols).map(Content::Other),
+            None => Err(ParseError::Malformed),
+        };
+    }
+    let topic = text(topic)?;
+    let is_snapshot = match text(kind)? {
+        "snapshot" => true,
+        "delta" => false,
+        _ => return Err(ParseError::Malformed),
+    };
+    let data = required(data)?;
+    let channel = Topic::of(topic, symbols);
+    match channel.ok_or(ParseError::Malformed)? {
+        Topic::Book(symbol) => {
+            let symbol = symbol.ok_or(ParseError::UnknownSymbol)?;
+            check_symbol(data, symbol, symbols)?;
+            let ts = whole(ts)?;
+            Ok(Content::Book {
+                symbol,
+                is_snapshot,
+                data,
+                time_ms: cts.map_or(Ok(ts), |cts| whole(Some(cts)))?,
+            })
+        }
+        // What is new is called a snapshot here: trades of the past are never sent.
+        Topic::Trades(symbol) if is_snapshot => Ok(Content::Trades {
+            symbol: symbol.ok_or(ParseError::UnknownSymbol)?,
+            data,
+        }),
+        Topic::Trades(_) => Err(ParseError::Malformed),
+    }
+}
+
+/// What a topic is about; the symbol where we know it.
+enum Topic {
+    Book(Option<SymbolId>),
+    Trades(Option<SymbolId>),
+}
+
+impl Topic {
+    fn of(topic: &str, symbols: &SymbolTable) -> Option<Self> {
+        match topic.split_once('.')? {
+            ("publicTrade", symbol) => Some(Self::Trades(symbols.find(symbol.as_bytes()))),
+            ("orderbook", rest) => match rest.split_once('.')? {
+                ("1" | "50" | "200" | "1000", symbol) => Some(Self::Book(symbols.find(symbol.as_bytes()))),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// An answer to a request. What it is about only our own `req_id` says; the text of a refusal may.
+#[cold]
+fn answer(json: Json<'_, '_>, op: Json<'_, '_>, symbols: &SymbolTable) -> Result<Notice, ParseError> {
+    if op.str() != Some("subscribe") {
+        return Ok(Notice::Control); // a pong, the end of a subscription, an op that we never send
+    }
+    let [success, id, reason] = json
+        .get(["success", "req_id", "ret_msg"])
+        .ok_or(ParseError::Malformed)?;
+    let reason = reason.and_then(Json::str).unwrap_or_default();
+    let named = |topic: &str| Topic::of(topic, symbols);
+    let topic = id
+        .and_then(Json::str)
+        .and_then(named)
+        .or_else(|| reason.split_once("topic:").and_then(|(_, topic)| named(topic)));
+    let (symbol, about_book) = match topic {
+        Some(Topic::Book(symbol)) => (symbol, true),
+        Some(Topic::Trades(symbol)) => (symbol, false),
+        None => (None, false),
+    };
+    Ok(Notice::Answer(Answer {
+        to_subscribe: true,
+        symbol,
+        about_book,
+        // Subscribed already is what was wanted, though no snapshot will come of it: the timer sees to that.
+        success: required(success)?.bool().ok_or(ParseError::Malformed)?
+            || reason.starts_with("error:already subscribed"),
+        depth: None,
+    }))
+}
+
+/// The payload has to be of the topic's symbol.
+fn check_symbol(item: Json<'_, '_>, symbol: SymbolId, symbols: &SymbolTable) -> Result<(), ParseError> {
+    let [spelling] = item.get(["s"]).ok_or(ParseError::Malformed)?;
+    match symbols.find(text(spelling)?.as_bytes()) {
+        Some(found) if found == symbol => Ok(()),
+        _ => Err(ParseError::Malformed),
+    }
+}
+
+/// A book message by its id and its time.
+pub(super) fn book(symbol: SymbolId, is_snapshot: bool, id: u64, time_ms: u64) -> Result<Message, ParseError> {
+    Ok(Message::Book(BookMessage {
+        symbol,
+        is_snapshot,
+        first_id: id,
+        last_id: id,
+        previous_id: None,
+        checksum: None,
+        exchange_time: Some(millis(time_ms)?),
+    }))
+}
+
+/// The numbers of a trade.
+fn price_and_qty<'tape, 'text>(trade: Json<'tape, 'text>) -> Option<[Option<Json<'tape, 'text>>; 2]> {
+    trade.get(["p", "v"])
+}
+
+fn read_trade(
+    item: Json<'_, '_>,
+    symbol: SymbolId,
+    symbols: &SymbolTable,
+    scalers: &ScalerTable,
+) -> Result<Print, ParseError> {
+    check_symbol(item, symbol, symbols)?;
+    let [time, side, qty, price, id] = item.get(["T", "S", "v", "p", "i"]).ok_or(ParseError::Malformed)?;
+    let own = scalers.plain(symbol);
+    let aggressor = match text(side)? {
+        "Buy" => Side::Bid,
+        "Sell" => Side::Ask,
+        _ => return Err(ParseError::Malformed),
+    };
+    let id = text(id)?.as_bytes();
+    match trade_id(id) {
+        Some((trade_id, len)) if len == id.len() => Ok(Print {
+            symbol,
+            trade_id,
+            price: Price(decimal_of(price, own.price.decimals())?),
+            qty: Qty(decimal_of(qty, own.qty.decimals())?),
+            aggressor,
+            exchange_time: millis(whole(time)?)?,
+        }),
+        _ => Err(ParseError::Malformed),
+    }
+}
