@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
-use super::{binance, kraken};
+use super::{binance, kraken, okx};
 
 /// The constants of a venue. Each stands at the top of the venue's own module.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,7 @@ impl VenueId {
         match self {
             Self::BinanceSpot => &binance::FACTS,
             Self::KrakenV2 => &kraken::FACTS,
+            Self::OkxV5 => &okx::FACTS,
         }
     }
 }

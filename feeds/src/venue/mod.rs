@@ -3,7 +3,7 @@
 //! A [`Session`] is one connection's worth of a venue: it is given frames, REST bodies and the time, calls the
 //! [`Sink`], and leaves what it wants done in the [`Outbox`]. It never touches a socket.
 //!
-//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`]); every other frame through
+//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`], [`okx`]); every other frame through
 //! `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
 //! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
 //!
@@ -23,6 +23,7 @@ mod json;
 pub mod kraken;
 mod levels;
 pub mod message;
+pub mod okx;
 mod outbox;
 #[cfg(test)]
 mod roads;
@@ -53,6 +54,7 @@ pub struct Session(Dialect);
 enum Dialect {
     Binance(VenueSession<binance::Binance>),
     Kraken(VenueSession<kraken::Kraken>),
+    Okx(VenueSession<okx::Okx>),
 }
 
 macro_rules! each {
@@ -60,6 +62,7 @@ macro_rules! each {
         match $session {
             Dialect::Binance($dialect) => $call,
             Dialect::Kraken($dialect) => $call,
+            Dialect::Okx($dialect) => $call,
         }
     };
 }
@@ -74,6 +77,7 @@ impl Session {
         Ok(Self(match config.venue {
             VenueId::BinanceSpot => Dialect::Binance(VenueSession::new(config, spellings)),
             VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
+            VenueId::OkxV5 => Dialect::Okx(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -82,6 +86,7 @@ impl Session {
         match self.0 {
             Dialect::Binance(_) => VenueId::BinanceSpot,
             Dialect::Kraken(_) => VenueId::KrakenV2,
+            Dialect::Okx(_) => VenueId::OkxV5,
         }
     }
 

@@ -26,6 +26,8 @@ pub fn recordings(names: &[&str]) -> Option<Vec<PathBuf>> {
 pub const BINANCE: [&str; 2] = ["binance/spot/btcusdt_20240808.gz", "binance/spot/btcusdt_20240809.gz"];
 pub const KRAKEN_10: [&str; 1] = ["kraken/kraken_v2_btcusd_l2.jsonl.gz"];
 pub const KRAKEN_25: [&str; 1] = ["kraken/kraken_v2_btcusd_sample.jsonl.gz"];
+pub const OKX_2022: [&str; 1] = ["okx/okx_v5_books_20220513.jsonl.gz"];
+pub const OKX_TODAY: [&str; 1] = ["okx/reshaped_books_2026_seqid.jsonl.gz"];
 
 /// The frames of recordings with their times, up to `limit`.
 pub fn frames(paths: &[PathBuf], limit: usize) -> Vec<(UnixNanos, String)> {
@@ -122,6 +124,10 @@ impl Rig {
     pub fn kraken(symbols: &[&str]) -> Self {
         let config = SessionConfig::new(VenueId::KrakenV2, symbols.iter().copied());
         Self::open(&SessionConfig { depth: 10, ..config })
+    }
+
+    pub fn okx(symbols: &[&str]) -> Self {
+        Self::open(&SessionConfig::new(VenueId::OkxV5, symbols.iter().copied()))
     }
 
     pub fn frame(&mut self, frame: &str) {

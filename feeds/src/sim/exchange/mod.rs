@@ -7,6 +7,7 @@
 mod binance;
 mod clients;
 mod kraken;
+mod okx;
 mod playback;
 mod source;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::types::{UnixNanos, VenueId};
 pub(super) use binance::Binance;
 pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
 pub(super) use kraken::Kraken;
+pub(super) use okx::Okx;
 pub use playback::PlaybackPace;
 pub(super) use playback::{Contents, Playback};
 pub(super) use source::Generated;
@@ -137,6 +139,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
     match venue {
         VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
+        VenueId::OkxV5 => Box::new(Okx::new(market)),
     }
 }
 

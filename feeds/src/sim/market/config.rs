@@ -36,6 +36,11 @@ impl SymbolConfig {
             .map_or(&FALLBACK, |(_, row)| row);
         match venue {
             VenueId::BinanceSpot => row.build(symbol, Scale { price: 8, qty: 8 }, row.tick_decimals, row.lot_decimals),
+            // OKX takes trailing zeros off, so these are the decimals of tick and lot.
+            VenueId::OkxV5 => {
+                let (price, qty) = (row.tick_decimals, row.lot_decimals);
+                row.build(symbol, Scale { price, qty }, price, qty)
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;
