@@ -148,22 +148,26 @@ impl<R: Rules> VenueSession<R> {
         out: &mut Outbox,
     ) {
         let feed = &mut self.feeds[symbol.index()];
-        if feed.resubscribe_at.is_none_or(|due| now < due) || now < self.send_after {
+        if feed.resubscribe_at.is_none_or(|due| now < due) {
             return;
         }
-        if feed.phase == Phase::Awaiting {
+        if feed.phase == Phase::Awaiting && !feed.mute_told {
             // Asked for, perhaps accepted, and nothing came.
+            feed.mute_told = true;
             sink.on_event(FeedEvent::SubscriptionMute { symbol });
             if feed.attempt >= ATTEMPTS_BEFORE_RECONNECT {
                 out.want_reconnect(ReconnectReason::NotAcknowledged);
             }
         }
-        self.resubscribe(symbol, now, out);
+        if now >= self.send_after {
+            self.resubscribe(symbol, now, out);
+        }
     }
 
     fn resubscribe(&mut self, symbol: SymbolId, now: UnixNanos, out: &mut Outbox) {
         let feed = &mut self.feeds[symbol.index()];
         feed.phase = Phase::Awaiting;
+        feed.mute_told = false;
         feed.resubscribe_at = Some(after(now, self.subscription_timeout));
         feed.attempt = feed.attempt.saturating_add(1);
         let index = symbol.index();
