@@ -10,7 +10,7 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
-use venue_support::{BINANCE, KRAKEN_25, frames, recordings};
+use venue_support::{BINANCE, KRAKEN_25, OKX_2022, OKX_TODAY, frames, recordings};
 
 #[derive(Default)]
 struct Count(u64);
@@ -74,6 +74,10 @@ fn no_allocation_on_the_hot_shapes() {
     );
     let Some(kraken) = recordings(&KRAKEN_25) else { return };
     assert_eq!(second_run(VenueId::KrakenV2, "BTC/USD", &frames(&kraken, 3_000)), 0);
+    for name in [OKX_2022, OKX_TODAY] {
+        let Some(okx) = recordings(&name) else { return };
+        assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &frames(&okx, 3_000)), 0);
+    }
 }
 
 #[test]
@@ -97,4 +101,7 @@ fn no_allocation_on_the_slow_road() {
         second_run(VenueId::KrakenV2, "BTC/USD", &spaced(frames(&kraken, 3_000))),
         0
     );
+    let Some(okx) = recordings(&OKX_TODAY) else { return };
+    let okx = spaced(frames(&okx, 3_000));
+    assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &okx), 0);
 }
