@@ -14,7 +14,7 @@ use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
-use quantumflow_feeds::venue::{Outbox, Wire as _, binance, kraken};
+use quantumflow_feeds::venue::{Outbox, Wire as _, binance, kraken, okx};
 use quantumflow_feeds::{Scale, Stamps, SymbolId};
 
 fn binance_parser() -> binance::Parser {
@@ -95,6 +95,16 @@ fn small_frames(criterion: &mut Criterion) {
     assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
     let frame = r#"{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":64000.1,"qty":0.50000000},{"price":63999.5,"qty":0.00000000}],"asks":[{"price":64000.2,"qty":1.25000000}],"checksum":2114181697,"timestamp":"2026-05-27T14:51:03.120456Z"}]}"#;
     group.bench_function("kraken_update_3", |bench| {
+        bench.iter(|| {
+            parser
+                .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                .expect("a known shape")
+        })
+    });
+    let mut parser = okx::Parser::new(["BTC-USDT"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
+    let frame = r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["30243.5","1.2112","0","4"],["30247.5","0","0","0"],["30249.3","0.06523858","0","1"]],"bids":[["30237.2","0","0","0"],["30227","2.244","0","1"]],"ts":"1652459225453","checksum":0,"seqId":10000032,"prevSeqId":10000012}]}"#;
+    group.bench_function("okx_update_5", |bench| {
         bench.iter(|| {
             parser
                 .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
