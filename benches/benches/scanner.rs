@@ -14,7 +14,7 @@ use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
-use quantumflow_feeds::venue::{Outbox, Wire as _, binance, bybit, kraken};
+use quantumflow_feeds::venue::{Outbox, Wire as _, binance, bybit, kraken, okx};
 use quantumflow_feeds::{Scale, Stamps, SymbolId};
 
 fn binance_parser() -> binance::Parser {
@@ -125,6 +125,16 @@ fn small_frames(criterion: &mut Criterion) {
             })
         });
     }
+    let mut parser = okx::Parser::new(["BTC-USDT"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
+    let frame = r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["30243.5","1.2112","0","4"],["30247.5","0","0","0"],["30249.3","0.06523858","0","1"]],"bids":[["30237.2","0","0","0"],["30227","2.244","0","1"]],"ts":"1652459225453","checksum":0,"seqId":10000032,"prevSeqId":10000012}]}"#;
+    group.bench_function("okx_update_5", |bench| {
+        bench.iter(|| {
+            parser
+                .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                .expect("a known shape")
+        })
+    });
     group.finish();
 }
 

@@ -155,6 +155,9 @@ pub enum FeedEvent {
         /// Whose book.
         symbol: SymbolId,
     },
+    /// The venue's checksums turn out to be a constant, or absent, and prove nothing: only the chain of update ids does
+    /// on this connection. Said once per connection.
+    ChecksumDead,
     /// A message was not understood and not applied.
     FrameRejected {
         /// What was wrong with it.

@@ -73,11 +73,19 @@ pub enum VenueId {
     BybitSpot,
     /// Bybit v5, linear perpetuals and futures.
     BybitLinear,
+    /// OKX, WebSocket API v5.
+    OkxV5,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 4] = [Self::BinanceSpot, Self::KrakenV2, Self::BybitSpot, Self::BybitLinear];
+    pub const ALL: [Self; 5] = [
+        Self::BinanceSpot,
+        Self::KrakenV2,
+        Self::BybitSpot,
+        Self::BybitLinear,
+        Self::OkxV5,
+    ];
 
     /// The name in configuration files, metrics labels and captures.
     pub fn name(self) -> &'static str {

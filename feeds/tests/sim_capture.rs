@@ -164,6 +164,15 @@ fn a_bybit_capture_begins_as_a_session_does_and_its_ids_are_a_chain() {
 }
 
 #[test]
+fn an_okx_capture_begins_as_a_session_does() {
+    let (lines, _) = capture(VenueId::OkxV5, &["BTC-USDT", "ETH-USDT"], CaptureLength::Seconds(20.0));
+    let count = |what: &str| lines.iter().filter(|(_, frame)| frame.contains(what)).count();
+    assert_eq!(count("\"event\":\"subscribe\""), 4);
+    assert_eq!(count("\"action\":\"snapshot\""), 2);
+    assert!(count("\"action\":\"update\"") > 200 && count("\"channel\":\"trades\"") > 100);
+}
+
+#[test]
 fn what_a_venue_would_refuse_is_an_error() {
     let mut config = CaptureConfig::new(VenueId::KrakenV2, &["BTC/USD"], 1, CaptureLength::Events(10));
     config.depth = 20;

@@ -301,3 +301,40 @@ fn a_storm_over_a_recording_is_the_same_for_the_same_seed() {
     assert_eq!(first, heard(1));
     assert_ne!(first, heard(2));
 }
+
+#[test]
+fn the_recorded_okx_session_plays_and_its_chain_holds() {
+    let Some(files) = recording(&["okx/reshaped_books_2026_seqid.jsonl.gz"]) else {
+        return;
+    };
+    let sim = play(VenueId::OkxV5, files, PlaybackPace::Flood, Duration::ZERO);
+    let mut client = Client::connect(&sim, "/ws/v5/public");
+    client.send("ping");
+    assert_eq!(client.text(), "pong", "before any subscription");
+    client.send(r#"{"id":"4","op":"subscribe","args":[{"channel":"books","instId":"DOGE-USDT"}]}"#);
+    assert_eq!(json(&client.text())["code"], "60018", "the recording does not have it");
+    client.send(r#"{"id":"5","op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}"#);
+    let answer = json(&client.text());
+    assert_eq!((&answer["id"], &answer["event"]), (&"5".into(), &"subscribe".into()));
+    client.patience(Duration::from_millis(500));
+    let (mut books, mut last) = (0, std::collections::HashMap::new());
+    while let Got::Text(text) = client.next() {
+        let message = json(&text);
+        assert!(
+            message.get("event").is_none(),
+            "the recorder's own answers are not for this client"
+        );
+        if message["arg"]["channel"] == "books" {
+            let data = &message["data"][0];
+            let before = last.insert(message["arg"]["instId"].to_string(), data["seqId"].as_i64().unwrap());
+            assert_eq!(data["prevSeqId"], before.unwrap_or(-1));
+            books += 1;
+        }
+    }
+    assert_eq!(books, 290);
+    let (status, _, body) = get(sim.addr, "/api/v5/market/books?instId=BTC-USDT&sz=400");
+    assert_eq!(
+        (status, &json(std::str::from_utf8(&body).unwrap())["code"]),
+        (200, &"51001".into())
+    );
+}

@@ -10,7 +10,7 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
-use venue_support::{BINANCE, BYBIT, KRAKEN_25, frames, recordings};
+use venue_support::{BINANCE, BYBIT, KRAKEN_25, OKX_2022, OKX_TODAY, frames, recordings};
 
 #[derive(Default)]
 struct Count(u64);
@@ -85,6 +85,10 @@ fn no_allocation_on_the_hot_shapes() {
         second_run(VenueId::BybitLinear, "ETHUSDT", &of_ether(&frames(&bybit, 4_000))),
         0
     );
+    for name in [OKX_2022, OKX_TODAY] {
+        let Some(okx) = recordings(&name) else { return };
+        assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &frames(&okx, 3_000)), 0);
+    }
 }
 
 #[test]
@@ -111,4 +115,7 @@ fn no_allocation_on_the_slow_road() {
     let Some(bybit) = recordings(&BYBIT) else { return };
     let frames_of_bybit = spaced(of_ether(&frames(&bybit, 4_000)));
     assert_eq!(second_run(VenueId::BybitLinear, "ETHUSDT", &frames_of_bybit), 0);
+    let Some(okx) = recordings(&OKX_TODAY) else { return };
+    let okx = spaced(frames(&okx, 3_000));
+    assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &okx), 0);
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::venue::SessionConfig;
 use quantumflow_feeds::{Side, SymbolId};
-use venue_support::{BINANCE, BYBIT, KRAKEN_10, Rig, frames, recordings};
+use venue_support::{BINANCE, BYBIT, KRAKEN_10, OKX_TODAY, Rig, frames, recordings};
 
 fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
     let mut bytes = frame.as_bytes().to_vec();
@@ -50,6 +50,7 @@ proptest! {
         binance_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
         kraken_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
         bybit_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
+        okx_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
     ) {
         let (Some(binance), Some(kraken)) = (recordings(&BINANCE[..1]), recordings(&KRAKEN_10)) else { return Ok(()) };
         let mut rig = Rig::binance(&["BTCUSDT"]);
@@ -80,6 +81,17 @@ proptest! {
         let lines = frames(&bybit, 1_200);
         let mut lines: Vec<_> = lines.into_iter().filter(|(_, frame)| frame.contains("ETHUSDT")).take(120).collect();
         for (at, edits) in &bybit_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            rig.frame(frame);
+            rig.wait_ms(100);
+            check(&rig);
+        }
+        let Some(okx) = recordings(&OKX_TODAY) else { return Ok(()) };
+        let mut rig = Rig::okx(&["BTC-USDT", "UNI-USD-SWAP"]);
+        let mut lines = frames(&okx, 120);
+        for (at, edits) in &okx_edits {
             lines[*at].1 = mutate(&lines[*at].1, edits);
         }
         for (_, frame) in &lines {

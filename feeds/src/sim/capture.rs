@@ -242,6 +242,17 @@ fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<St
             };
             (path, topics.map(subscribe).collect())
         }
+        VenueId::OkxV5 => {
+            let arg = |channel, symbol| format!("{{\"channel\":\"{channel}\",\"instId\":\"{symbol}\"}}");
+            let args = symbols
+                .iter()
+                .flat_map(|symbol| [arg("books", symbol), arg("trades", symbol)]);
+            let args = args.collect::<Vec<_>>().join(",");
+            (
+                "/ws/v5/public",
+                vec![format!("{{\"id\":\"1\",\"op\":\"subscribe\",\"args\":[{args}]}}")],
+            )
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
-use super::{binance, bybit, kraken};
+use super::{binance, bybit, kraken, okx};
 
 /// The constants of a venue. Each stands at the top of the venue's own module.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ impl VenueId {
             Self::KrakenV2 => &kraken::FACTS,
             Self::BybitSpot => &bybit::SPOT,
             Self::BybitLinear => &bybit::LINEAR,
+            Self::OkxV5 => &okx::FACTS,
         }
     }
 }

@@ -75,6 +75,14 @@ impl<'tape, 'text> Json<'tape, 'text> {
         }
     }
 
+    pub(crate) fn i64(self) -> Option<i64> {
+        match self.0.first() {
+            Some(Node::Static(StaticNode::I64(value))) => Some(*value),
+            Some(Node::Static(StaticNode::U64(value))) => i64::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn bool(self) -> Option<bool> {
         match self.0.first() {
             Some(Node::Static(StaticNode::Bool(value))) => Some(*value),

@@ -3,8 +3,7 @@
 //! A [`Session`] is one connection's worth of a venue: it is given frames, REST bodies and the time, calls the
 //! [`Sink`], and leaves what it wants done in the [`Outbox`]. It never touches a socket.
 //!
-//! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`], [`bybit`]); every other frame through
-//! `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
+//! Frames of a hot shape go through the venue's own scanner; every other frame through `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
 //! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
 //!
 //! # Order
@@ -24,6 +23,7 @@ mod json;
 pub mod kraken;
 mod levels;
 pub mod message;
+pub mod okx;
 mod outbox;
 #[cfg(test)]
 mod roads;
@@ -56,6 +56,7 @@ enum Dialect {
     Kraken(VenueSession<kraken::Kraken>),
     BybitSpot(VenueSession<bybit::Bybit>),
     BybitLinear(VenueSession<bybit::Bybit>),
+    Okx(VenueSession<okx::Okx>),
 }
 
 macro_rules! each {
@@ -65,6 +66,7 @@ macro_rules! each {
             Dialect::Kraken($dialect) => $call,
             Dialect::BybitSpot($dialect) => $call,
             Dialect::BybitLinear($dialect) => $call,
+            Dialect::Okx($dialect) => $call,
         }
     };
 }
@@ -81,6 +83,7 @@ impl Session {
             VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
             VenueId::BybitSpot => Dialect::BybitSpot(VenueSession::new(config, spellings)),
             VenueId::BybitLinear => Dialect::BybitLinear(VenueSession::new(config, spellings)),
+            VenueId::OkxV5 => Dialect::Okx(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -91,6 +94,7 @@ impl Session {
             Dialect::Kraken(_) => VenueId::KrakenV2,
             Dialect::BybitSpot(_) => VenueId::BybitSpot,
             Dialect::BybitLinear(_) => VenueId::BybitLinear,
+            Dialect::Okx(_) => VenueId::OkxV5,
         }
     }
 

@@ -21,7 +21,8 @@ pub(super) enum SnapshotSource {
     Stream,
     /// From a REST request; frames wait for it and are spliced to it by their ids.
     Rest,
-    /// From the stream if one comes before the first update, else by REST.
+    /// From the stream if one comes before the first update, else by REST. After a loss the stream goes on, so by REST;
+    /// where that fails again and again, by a new subscription.
     StreamOrRest,
 }
 
@@ -143,11 +144,16 @@ pub(super) trait Rules: Sized {
     /// How the message, which is no snapshot, relates to a book that stands there.
     fn judge(&self, standing: Standing, message: &BookMessage) -> Verdict;
 
-    /// How far the book can be trusted after the message.
+    /// The update id of the book behind a message, `last_id` before it: the message's own, or a count where it has none.
+    fn update_id(last_id: u64, message: &BookMessage) -> u64 {
+        if Self::IS_CHAINED { message.last_id } else { last_id + 1 }
+    }
+
+    /// How far the book can be trusted after the message. Its mantissas are at the instrument's scale.
     ///
     /// # Errors
     /// The venue's own proof does not hold.
-    fn prove(&mut self, _symbol: SymbolId, _book: &Book, _message: &BookMessage) -> Result<Proof, ResyncReason> {
+    fn prove(&mut self, _instrument: &Instrument, _book: &Book, _message: &BookMessage) -> Result<Proof, ResyncReason> {
         Ok(Proof::CHAIN)
     }
 
@@ -172,6 +178,8 @@ pub(super) struct Proof {
     pub(super) quality: Quality,
     /// A checksum held.
     pub(super) is_checksum: bool,
+    /// The venue's checksum has turned out to be none; said once per connection.
+    pub(super) is_checksum_dead: bool,
 }
 
 impl Proof {
@@ -179,16 +187,19 @@ impl Proof {
     pub(super) const CHAIN: Self = Self {
         quality: Quality::Verified,
         is_checksum: false,
+        is_checksum_dead: false,
     };
     /// A checksum.
     pub(super) const CHECKSUM: Self = Self {
         quality: Quality::Verified,
         is_checksum: true,
+        is_checksum_dead: false,
     };
     /// Neither.
     pub(super) const NONE: Self = Self {
         quality: Quality::Unverified,
         is_checksum: false,
+        is_checksum_dead: false,
     };
 }
 

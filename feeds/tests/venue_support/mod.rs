@@ -27,6 +27,8 @@ pub const BINANCE: [&str; 2] = ["binance/spot/btcusdt_20240808.gz", "binance/spo
 pub const BYBIT: [&str; 1] = ["bybit/reshaped_v5_orderbook50.jsonl.gz"];
 pub const KRAKEN_10: [&str; 1] = ["kraken/kraken_v2_btcusd_l2.jsonl.gz"];
 pub const KRAKEN_25: [&str; 1] = ["kraken/kraken_v2_btcusd_sample.jsonl.gz"];
+pub const OKX_2022: [&str; 1] = ["okx/okx_v5_books_20220513.jsonl.gz"];
+pub const OKX_TODAY: [&str; 1] = ["okx/reshaped_books_2026_seqid.jsonl.gz"];
 
 /// The frames of recordings with their times, up to `limit`.
 pub fn frames(paths: &[PathBuf], limit: usize) -> Vec<(UnixNanos, String)> {
@@ -123,6 +125,10 @@ impl Rig {
     pub fn kraken(symbols: &[&str]) -> Self {
         let config = SessionConfig::new(VenueId::KrakenV2, symbols.iter().copied());
         Self::open(&SessionConfig { depth: 10, ..config })
+    }
+
+    pub fn okx(symbols: &[&str]) -> Self {
+        Self::open(&SessionConfig::new(VenueId::OkxV5, symbols.iter().copied()))
     }
 
     pub fn frame(&mut self, frame: &str) {

@@ -10,6 +10,7 @@ mod bybit;
 mod clients;
 mod kraken;
 mod meddle;
+mod okx;
 mod playback;
 mod source;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(super) use binance::Binance;
 pub(super) use bybit::{Bybit, Product as BybitProduct};
 pub(super) use clients::{ClientKey, Clients, Meta};
 pub(super) use kraken::Kraken;
+pub(super) use okx::Okx;
 pub use playback::PlaybackPace;
 pub(super) use playback::{Contents, Playback};
 pub(super) use source::Generated;
@@ -181,6 +183,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
         VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
         VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),
+        VenueId::OkxV5 => Box::new(Okx::new(market)),
     }
 }
 

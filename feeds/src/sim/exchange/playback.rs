@@ -1,8 +1,8 @@
 //! A recording as a source: every client that subscribes gets the recorded frames from the beginning, byte for byte.
 //!
-//! What a recording cannot know is answered live: Binance's and Bybit's acknowledgements (their ids are the client's),
-//! Bybit's and Kraken's pongs, and refusals. Kraken's `status` and acknowledgements are played as recorded, the first when the client connects, the
-//! others when it subscribes. A REST book that stands in the recording is what REST answers, and the stream waits at its
+//! What a recording cannot know is answered live: acknowledgements that carry an id of the client's, pongs and refusals.
+//! Kraken's `status` and acknowledgements are played as recorded, the first when the client connects, the others when it
+//! subscribes. A REST book that stands in the recording is what REST answers, and the stream waits at its
 //! line until it has been asked for: the recording has it there because its client had it then.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, bybit, kraken};
+use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, bybit, kraken, okx};
 use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::sim::fault::{FaultKind, Target as Struck};
 use crate::sim::stats::MessageKind;
@@ -150,6 +150,7 @@ impl Playback {
                 VenueId::BinanceSpot => binance::shutdown_message,
                 VenueId::KrakenV2 => kraken::shutdown_message,
                 VenueId::BybitSpot | VenueId::BybitLinear => Manners::default().shutdown_message,
+                VenueId::OkxV5 => okx::shutdown_message,
             },
             unplayable: UNPLAYABLE,
         });
@@ -341,6 +342,35 @@ impl Playback {
         }
     }
 
+    fn okx_request(&mut self, key: ClientKey, text: &str) {
+        let clients = &mut self.clients;
+        if okx::is_ping(text) {
+            return okx::pong(key, clients);
+        }
+        let request = parse(text);
+        let field = |name: &str| request.as_ref().and_then(|request| request.get(name));
+        let id = field("id").and_then(|id| id.as_str());
+        let op = field("op").and_then(|op| op.as_str()).unwrap_or("");
+        let args = field("args").and_then(|args| args.as_array());
+        let Some(args) = args.filter(|_| matches!(op, "subscribe" | "unsubscribe")) else {
+            return okx::refuse(key, "60012", &format!("Invalid request: {text}"), id, clients);
+        };
+        let mut has_accepted = false;
+        for arg in args {
+            let field = |name: &str| arg.get(name).and_then(|value| value.as_str()).unwrap_or("");
+            let (channel, symbol) = (field("channel"), field("instId"));
+            if self.contents.index_of(symbol).is_some() {
+                okx::acknowledge(key, op, channel, symbol, id, clients);
+                has_accepted = true;
+            } else {
+                okx::refuse(key, "60018", &okx::unknown_instrument(channel, symbol), id, clients);
+            }
+        }
+        if has_accepted && op == "subscribe" {
+            self.begin(key);
+        }
+    }
+
     /// The book that the recording's client was given next, seen from where the players are.
     fn snapshot_for(&self, symbol: &str) -> Option<&Snapshot> {
         let passed = self
@@ -378,7 +408,8 @@ impl Exchange for Playback {
             {
                 (false, false)
             }
-            VenueId::KrakenV2 | VenueId::BybitSpot | VenueId::BybitLinear => return Err(404),
+            VenueId::OkxV5 if Target(target).path() == okx::PATH => (false, false),
+            VenueId::KrakenV2 | VenueId::BybitSpot | VenueId::BybitLinear | VenueId::OkxV5 => return Err(404),
         };
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
@@ -418,6 +449,7 @@ impl Exchange for Playback {
             VenueId::KrakenV2 => self.kraken_request(key, text),
             VenueId::BybitSpot => self.bybit_request(bybit::Product::Spot, key, text),
             VenueId::BybitLinear => self.bybit_request(bybit::Product::Linear, key, text),
+            VenueId::OkxV5 => self.okx_request(key, text),
         }
     }
 
@@ -431,14 +463,14 @@ impl Exchange for Playback {
     fn rest(&mut self, target: &str, now: UnixNanos) -> RestReply {
         self.clients.now = now;
         let target = Target(target);
-        if self.venue != VenueId::BinanceSpot || target.path() != "/api/v3/depth" {
-            return match target.path() {
-                "/api/v3/ping" => RestReply::json(200, "{}"),
-                "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
-                _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
-            };
-        }
-        let Some(symbol) = target.query("symbol") else {
+        let symbol = match (self.venue, target.path()) {
+            (VenueId::BinanceSpot, "/api/v3/depth") => target.query("symbol"),
+            (VenueId::OkxV5, okx::REST_BOOK_PATH) => Some(target.query("instId").unwrap_or("")),
+            (_, "/api/v3/ping") => return RestReply::json(200, "{}"),
+            (_, "/api/v3/time") => return RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
+            _ => return RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
+        };
+        let Some(symbol) = symbol else {
             let reason = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.";
             return binance::refusal(400, -1102, reason);
         };
@@ -448,7 +480,10 @@ impl Exchange for Playback {
             .filter(|_| index.is_some())
             .map(|found| found.body.clone())
         else {
-            return binance::refusal(400, -1121, "Invalid symbol.");
+            return match self.venue {
+                VenueId::OkxV5 => okx::rest_error(200, "51001", okx::NO_INSTRUMENT),
+                _ => binance::refusal(400, -1121, "Invalid symbol."),
+            };
         };
         let fault = self.clients.faults.strike(Struck::Rest, index, |_| true);
         if let Some(reply) = fault.as_ref().and_then(binance::refusal_by) {
@@ -561,6 +596,19 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
                 _ => MessageKind::Other,
             };
             (kind, topic.rsplit_once('.').map(|(_, symbol)| symbol))
+        }
+        VenueId::OkxV5 => {
+            let kind = match (value("\"event\":\""), value("\"channel\":\"")) {
+                (Some("subscribe" | "unsubscribe"), _) => MessageKind::Acknowledgement,
+                (Some("error"), _) => MessageKind::Refusal,
+                (Some("notice"), _) => MessageKind::Status,
+                (None, Some("books")) if head.contains("\"action\":\"snapshot\"") => MessageKind::BookSnapshot,
+                (None, Some("books")) => MessageKind::BookUpdate,
+                (None, Some("trades")) => MessageKind::Trade,
+                (None, None) if head == "pong" => MessageKind::MethodPong,
+                _ => MessageKind::Other,
+            };
+            (kind, value("\"instId\":\""))
         }
     }
 }

@@ -23,6 +23,10 @@ fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::A
             let request = r#"{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT"]}"#;
             ("BTCUSDT", path, Some(request))
         }
+        VenueId::OkxV5 => {
+            let request = r#"{"id":"1","op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}"#;
+            ("BTC-USDT", "/ws/v5/public", Some(request))
+        }
     };
     let chaos = Chaos {
         calm_after_messages: Some(3_000),

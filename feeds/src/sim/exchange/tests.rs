@@ -367,6 +367,61 @@ fn kraken_windows_rebuild_the_truth_and_every_checksum_holds() {
 }
 
 #[test]
+fn okx_windows_rebuild_the_truth_by_an_unbroken_chain() {
+    let mut venue = exchange(VenueId::OkxV5, &["BTC-USDT", "XRP-USDT"], &[]);
+    assert_eq!(venue.connect("/ws/v5/private", START), Err(404));
+    let key = venue.connect("/ws/v5/public", START).unwrap();
+    let args = ["BTC-USDT", "XRP-USDT"].map(|name| format!("{{\"channel\":\"books\",\"instId\":\"{name}\"}}"));
+    let request = format!("{{\"id\":\"7\",\"op\":\"subscribe\",\"args\":[{}]}}", args.join(","));
+    venue.receive(key, &request, START);
+    let mut books: [[BTreeMap<i64, i64>; 2]; 2] = Default::default();
+    let (mut last, mut updates) = ([None; 2], [0; 2]);
+    let mut now = START;
+    while now.since(START) < 20_000_000_000 {
+        for text in take(&mut venue, key) {
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let data = &value["data"][0];
+            let Some(action) = value["action"].as_str() else {
+                assert!(text.starts_with("{\"id\":\"7\",\"event\":\"subscribe\""), "{text}");
+                continue;
+            };
+            let index = usize::from(value["arg"]["instId"] == "XRP-USDT");
+            let instrument = &venue.market().instruments()[index];
+            let scale = instrument.config().scale;
+            assert_eq!(data["checksum"], 0);
+            match action {
+                "snapshot" => assert_eq!((last[index], data["prevSeqId"].as_i64()), (None, Some(-1))),
+                _ => assert_eq!(data["prevSeqId"].as_u64(), last[index]),
+            }
+            last[index] = data["seqId"].as_u64();
+            for (side, key) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
+                let book = &mut books[index][usize::from(side == Side::Ask)];
+                for level in data[key].as_array().unwrap() {
+                    let number = |at: usize, decimals: u8| {
+                        let text = level[at].as_str().unwrap();
+                        assert!(!text.contains('.') || !text.ends_with('0'), "{text}");
+                        crate::decimal::parse(text.as_bytes(), decimals).unwrap()
+                    };
+                    match number(1, scale.qty) {
+                        0 => book.remove(&number(0, scale.price)),
+                        qty => book.insert(number(0, scale.price), qty),
+                    };
+                }
+                let truth: BTreeMap<i64, i64> = instrument
+                    .levels(side)
+                    .take(400)
+                    .map(|level| (level.price.0, level.qty.0))
+                    .collect();
+                assert_eq!(*book, truth, "{action} {}", updates[index]);
+            }
+            updates[index] += usize::from(action == "update");
+        }
+        now = venue.advance(now, false).max(now);
+    }
+    assert!(updates.iter().all(|count| (100..=200).contains(count)), "{updates:?}");
+}
+
+#[test]
 fn kraken_refuses_only_in_the_acknowledgement_and_beats_when_idle() {
     let mut venue = exchange(VenueId::KrakenV2, &["BTC/USD"], &[]);
     let key = venue.connect("/v2", START).unwrap();

@@ -40,6 +40,11 @@ impl SymbolConfig {
                 let (tick, lot) = (row.tick_decimals, row.lot_decimals);
                 row.build(symbol, Scale { price: tick, qty: lot }, tick, lot)
             }
+            // OKX takes trailing zeros off, so these are the decimals of tick and lot.
+            VenueId::OkxV5 => {
+                let (price, qty) = (row.tick_decimals, row.lot_decimals);
+                row.build(symbol, Scale { price, qty }, price, qty)
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::book::Book;
 use crate::event::ResyncReason;
-use crate::types::{Scale, SymbolId};
+use crate::types::{Instrument, Scale, SymbolId};
 
 use super::SessionConfig;
 use super::facts::{Facts, is_plain};
@@ -116,8 +116,8 @@ impl Rules for Kraken {
     }
 
     #[inline]
-    fn prove(&mut self, symbol: SymbolId, book: &Book, message: &BookMessage) -> Result<Proof, ResyncReason> {
-        let got = self.books[symbol.index()].checksum.of(book);
+    fn prove(&mut self, instrument: &Instrument, book: &Book, message: &BookMessage) -> Result<Proof, ResyncReason> {
+        let got = self.books[instrument.id.index()].checksum.of(book);
         match message.checksum {
             Some(expected) if expected != got => Err(ResyncReason::ChecksumMismatch { expected, got }),
             _ => Ok(Proof::CHECKSUM),

@@ -71,7 +71,7 @@ impl<R: Rules> VenueSession<R> {
         if message.is_snapshot {
             feed.book.clear();
             feed.last_top = None;
-            feed.backlog.clear(); // older than it, in the same stream
+            feed.outdate_backlog(symbol, context.sink); // older than it, in the same stream
             feed.reply_due = None;
         } else {
             let standing = Standing {
@@ -96,12 +96,9 @@ impl<R: Rules> VenueSession<R> {
                 feed.book.truncate(side, levels_max);
             }
         }
-        feed.last_id = if R::IS_CHAINED {
-            message.last_id
-        } else {
-            feed.last_id + 1
-        };
-        let proof = match self.rules.prove(symbol, &feed.book, message) {
+        feed.last_id = R::update_id(feed.last_id, message);
+        let instrument = &self.instruments[symbol.index()];
+        let proof = match self.rules.prove(instrument, &feed.book, message) {
             Ok(proof) => proof,
             Err(reason) => {
                 self.resync(symbol, reason, context.now(), context.sink, context.out);
@@ -110,6 +107,9 @@ impl<R: Rules> VenueSession<R> {
         };
         if proof.is_checksum {
             context.sink.on_event(FeedEvent::ChecksumVerified { symbol });
+        }
+        if proof.is_checksum_dead {
+            context.sink.on_event(FeedEvent::ChecksumDead);
         }
         if feed.book.is_crossed() {
             self.resync(symbol, ResyncReason::Crossed, context.now(), context.sink, context.out);
@@ -125,7 +125,6 @@ impl<R: Rules> VenueSession<R> {
             self.on_disagreement(&top, context);
             return Step::Consumed;
         }
-        let instrument = &self.instruments[symbol.index()];
         let is_whole = message.is_snapshot || feed.rebased || feed.phase != Phase::Live;
         if message.is_snapshot || feed.phase != Phase::Live {
             feed.show(instrument, context.sink);

@@ -27,8 +27,10 @@ impl<R: Rules> VenueSession<R> {
         out: &mut Outbox,
     ) {
         let feed = &mut self.feeds[symbol.index()];
-        if !R::SNAPSHOTS.streams() {
+        if R::SNAPSHOTS.splices() {
             feed.start_wait(Phase::Awaiting);
+            // Should nothing come any more for the snapshot to be spliced to.
+            feed.resubscribe_at = R::SNAPSHOTS.streams().then(|| after(now, self.subscription_timeout));
             sink.on_event(FeedEvent::ResyncStarted { symbol, reason });
             return;
         }
@@ -145,6 +147,9 @@ impl<R: Rules> VenueSession<R> {
             }
             (false, _) => {
                 context.sink.on_event(FeedEvent::Control);
+                if answer.success {
+                    feed.outdate_backlog(symbol, context.sink);
+                }
                 if answer.success && feed.phase == Phase::Live {
                     feed.start_wait(Phase::Awaiting);
                     feed.resubscribe_at = Some(after(now, self.subscription_timeout));
@@ -165,22 +170,26 @@ impl<R: Rules> VenueSession<R> {
         out: &mut Outbox,
     ) {
         let feed = &mut self.feeds[symbol.index()];
-        if feed.resubscribe_at.is_none_or(|due| now < due) || now < self.send_after {
+        if feed.resubscribe_at.is_none_or(|due| now < due) {
             return;
         }
-        if feed.phase == Phase::Awaiting {
+        if feed.phase == Phase::Awaiting && !feed.mute_told {
             // Asked for, perhaps accepted, and nothing came.
+            feed.mute_told = true;
             sink.on_event(FeedEvent::SubscriptionMute { symbol });
             if feed.attempt >= ATTEMPTS_BEFORE_RECONNECT {
                 out.want_reconnect(ReconnectReason::NotAcknowledged);
             }
         }
-        self.resubscribe(symbol, now, out);
+        if now >= self.send_after {
+            self.resubscribe(symbol, now, out);
+        }
     }
 
     fn resubscribe(&mut self, symbol: SymbolId, now: UnixNanos, out: &mut Outbox) {
         let feed = &mut self.feeds[symbol.index()];
         feed.phase = Phase::Awaiting;
+        feed.mute_told = false;
         feed.resubscribe_at = Some(after(now, self.subscription_timeout));
         feed.attempt = feed.attempt.saturating_add(1);
         let index = symbol.index();
@@ -276,6 +285,19 @@ impl<R: Rules> VenueSession<R> {
     ) {
         sink.on_event(FeedEvent::SnapshotRejected { symbol, reason });
         if !self.feeds[symbol.index()].backlog.is_empty() {
+            self.request_again(symbol, now, sink, out);
+        }
+    }
+
+    /// The last snapshot was of no use. Where the stream has snapshots too, that is the way out when REST has failed often.
+    #[cold]
+    fn request_again<S: Sink>(&mut self, symbol: SymbolId, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
+        let feed = &mut self.feeds[symbol.index()];
+        if R::SNAPSHOTS.streams() && feed.attempt >= REQUESTS_BEFORE_RESUBSCRIPTION {
+            feed.outdate_backlog(symbol, sink);
+            feed.start_wait(Phase::Idle);
+            feed.resubscribe_at = Some(now);
+        } else {
             self.request(symbol, now, out);
         }
     }
@@ -332,7 +354,7 @@ impl<R: Rules> VenueSession<R> {
         let waits = !backlog.is_empty();
         self.feeds[symbol.index()].backlog = backlog;
         if waits {
-            self.request(symbol, context.now(), context.out);
+            self.request_again(symbol, context.now(), context.sink, context.out);
         }
     }
 }
@@ -342,6 +364,9 @@ const REFUSED_RETRY: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// When so many subscriptions in a row stay mute the connection itself is the suspect.
 const ATTEMPTS_BEFORE_RECONNECT: u32 = 3;
+
+/// As many REST snapshots may fail before a new subscription is tried: four seconds of back-off.
+const REQUESTS_BEFORE_RESUBSCRIPTION: u32 = 5;
 
 /// A snapshot of 5,000 levels has about 350 kB.
 const SNAPSHOT_BYTES_MAX: usize = 16 << 20;

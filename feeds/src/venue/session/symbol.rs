@@ -3,7 +3,7 @@
 use crate::Sink;
 use crate::book::Book;
 use crate::event::FeedEvent;
-use crate::types::{Instrument, Quality, Scale, UnixNanos};
+use crate::types::{Instrument, Quality, Scale, SymbolId, UnixNanos};
 use crate::venue::backlog::Backlog;
 use crate::venue::message::Ticker;
 
@@ -88,6 +88,15 @@ impl SymbolFeed {
         self.last_top = None;
         self.rebased = false;
         self.stale = false;
+    }
+
+    /// What was kept is content of a whole book that has come, or of a subscription that has ended.
+    #[cold]
+    pub(super) fn outdate_backlog<S: Sink>(&mut self, symbol: SymbolId, sink: &mut S) {
+        while !self.backlog.is_empty() {
+            self.backlog.pop();
+            sink.on_event(FeedEvent::Outdated { symbol });
+        }
     }
 
     /// The book is shown from here on, whole, at `instrument`'s scale.
