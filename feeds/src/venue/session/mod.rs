@@ -173,6 +173,7 @@ impl<R: Rules> VenueSession<R> {
                 verb: Verb::Subscribe,
                 instruments: &self.instruments,
                 books_only: !self.trades,
+                is_opening: true,
                 id: self.request_id,
             },
             out,
