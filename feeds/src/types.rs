@@ -69,11 +69,20 @@ pub enum VenueId {
     BinanceSpot,
     /// Kraken spot, WebSocket API v2.
     KrakenV2,
+    /// Coinbase Advanced Trade.
+    CoinbaseAdvanced,
+    /// Coinbase Exchange, `level2_batch`.
+    CoinbaseExchange,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 2] = [Self::BinanceSpot, Self::KrakenV2];
+    pub const ALL: [Self; 4] = [
+        Self::BinanceSpot,
+        Self::KrakenV2,
+        Self::CoinbaseAdvanced,
+        Self::CoinbaseExchange,
+    ];
 
     /// The name in configuration files, metrics labels and captures.
     pub fn name(self) -> &'static str {

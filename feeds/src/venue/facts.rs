@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
-use super::{binance, kraken};
+use super::{binance, coinbase, coinbase_exchange, kraken};
 
 /// The constants of a venue. Each stands at the top of the venue's own module.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ impl VenueId {
         match self {
             Self::BinanceSpot => &binance::FACTS,
             Self::KrakenV2 => &kraken::FACTS,
+            Self::CoinbaseAdvanced => &coinbase::FACTS,
+            Self::CoinbaseExchange => &coinbase_exchange::FACTS,
         }
     }
 }

@@ -16,6 +16,8 @@
 mod backlog;
 pub mod binance;
 mod budget;
+pub mod coinbase;
+pub mod coinbase_exchange;
 mod config;
 mod facts;
 mod fields;
@@ -53,6 +55,8 @@ pub struct Session(Dialect);
 enum Dialect {
     Binance(VenueSession<binance::Binance>),
     Kraken(VenueSession<kraken::Kraken>),
+    Coinbase(VenueSession<coinbase::Coinbase>),
+    CoinbaseExchange(VenueSession<coinbase_exchange::CoinbaseExchange>),
 }
 
 macro_rules! each {
@@ -60,6 +64,8 @@ macro_rules! each {
         match $session {
             Dialect::Binance($dialect) => $call,
             Dialect::Kraken($dialect) => $call,
+            Dialect::Coinbase($dialect) => $call,
+            Dialect::CoinbaseExchange($dialect) => $call,
         }
     };
 }
@@ -74,6 +80,8 @@ impl Session {
         Ok(Self(match config.venue {
             VenueId::BinanceSpot => Dialect::Binance(VenueSession::new(config, spellings)),
             VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
+            VenueId::CoinbaseAdvanced => Dialect::Coinbase(VenueSession::new(config, spellings)),
+            VenueId::CoinbaseExchange => Dialect::CoinbaseExchange(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -82,6 +90,8 @@ impl Session {
         match self.0 {
             Dialect::Binance(_) => VenueId::BinanceSpot,
             Dialect::Kraken(_) => VenueId::KrakenV2,
+            Dialect::Coinbase(_) => VenueId::CoinbaseAdvanced,
+            Dialect::CoinbaseExchange(_) => VenueId::CoinbaseExchange,
         }
     }
 

@@ -354,7 +354,10 @@ impl Clients {
                 if client.is_combined {
                     message.push(b'}');
                 }
-                batch.push_text(&[&message], MessageKind::Status, None);
+                // Not every venue has words for it.
+                if !message.is_empty() {
+                    batch.push_text(&[&message], MessageKind::Status, None);
+                }
                 false
             }
             _ => false,

@@ -6,6 +6,7 @@
 
 mod binance;
 mod clients;
+mod coinbase;
 mod kraken;
 mod playback;
 mod source;
@@ -16,6 +17,7 @@ use crate::types::{UnixNanos, VenueId};
 
 pub(super) use binance::Binance;
 pub(super) use clients::{Batch, ClientKey, Clients, End, Frame, Meta};
+pub(super) use coinbase::Coinbase;
 pub(super) use kraken::Kraken;
 pub use playback::PlaybackPace;
 pub(super) use playback::{Contents, Playback};
@@ -137,6 +139,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
     match venue {
         VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
+        VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => Box::new(Coinbase::new(venue, market)),
     }
 }
 

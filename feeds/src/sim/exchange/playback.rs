@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, kraken};
+use super::{ClientKey, Clients, Exchange, Meta, RestReply, Target, binance, coinbase, kraken};
 use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::sim::fault::Target as Struck;
 use crate::sim::stats::MessageKind;
@@ -303,6 +303,25 @@ impl Playback {
         }
     }
 
+    /// Answers and snapshots come with the recording: what is left is to refuse what it does not have.
+    fn coinbase_request(&mut self, key: ClientKey, text: &str) {
+        let request = parse(text);
+        let kind = request.as_ref().and_then(|request| request.get("type"));
+        let (Some(request), Some("subscribe" | "unsubscribe")) = (&request, kind.and_then(|kind| kind.as_str())) else {
+            let reason = "subscribe or unsubscribe required";
+            return coinbase::refuse(key, self.venue, reason, &mut self.clients);
+        };
+        let products = request.get("product_ids").and_then(|products| products.as_array());
+        let products = products.into_iter().flatten().filter_map(|product| product.as_str());
+        for product in products {
+            if self.contents.index_of(product).is_none() {
+                let reason = format!("{product} is not a valid product");
+                return coinbase::refuse(key, self.venue, &reason, &mut self.clients);
+            }
+        }
+        self.begin(key);
+    }
+
     /// The book that the recording's client was given next, seen from where the players are.
     fn snapshot_for(&self, symbol: &str) -> Option<&Snapshot> {
         let passed = self
@@ -339,7 +358,8 @@ impl Exchange for Playback {
                 self.clients.shutdown_message = kraken::shutdown_message;
                 (false, false)
             }
-            VenueId::KrakenV2 => return Err(404),
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange if Target(target).path() == "/" => (false, false),
+            VenueId::KrakenV2 | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => return Err(404),
         };
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
@@ -377,6 +397,7 @@ impl Exchange for Playback {
         match self.venue {
             VenueId::BinanceSpot => self.binance_request(key, text),
             VenueId::KrakenV2 => self.kraken_request(key, text),
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => self.coinbase_request(key, text),
         }
     }
 
@@ -492,6 +513,19 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
                 None => MessageKind::Other,
             };
             (kind, value("\"s\":\""))
+        }
+        VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
+            // Advanced Trade's channel says what an event is about, Exchange has a type for each.
+            let kind = match (value("\"channel\":\""), value("\"type\":\"")) {
+                (Some("l2_data"), Some("update")) | (None, Some("l2update")) => MessageKind::BookUpdate,
+                (Some("l2_data") | None, Some("snapshot")) => MessageKind::BookSnapshot,
+                (Some("market_trades"), _) | (None, Some("match" | "last_match")) => MessageKind::Trade,
+                (Some("subscriptions"), _) | (None, Some("subscriptions")) => MessageKind::Acknowledgement,
+                (Some("heartbeats"), _) | (None, Some("heartbeat")) => MessageKind::Heartbeat,
+                (_, Some("error")) => MessageKind::Refusal,
+                _ => MessageKind::Other,
+            };
+            (kind, value("\"product_id\":\""))
         }
         VenueId::KrakenV2 => {
             let is_snapshot = head.contains("\"type\":\"snapshot\"");

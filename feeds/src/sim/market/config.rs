@@ -36,6 +36,18 @@ impl SymbolConfig {
             .map_or(&FALLBACK, |(_, row)| row);
         match venue {
             VenueId::BinanceSpot => row.build(symbol, Scale { price: 8, qty: 8 }, row.tick_decimals, row.lot_decimals),
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
+                let decimals = row.tick_decimals;
+                row.build(
+                    symbol,
+                    Scale {
+                        price: decimals,
+                        qty: 8,
+                    },
+                    decimals,
+                    8,
+                )
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;
