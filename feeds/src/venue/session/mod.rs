@@ -210,6 +210,9 @@ impl<R: Rules> VenueSession<R> {
                 }
                 market = next;
             }
+            if self.wire.has_hidden_parts() && !R::IS_CHAINED && R::may_be_book(frame) {
+                self.resync_all(ResyncReason::Malformed, &mut context);
+            }
         }
     }
 
