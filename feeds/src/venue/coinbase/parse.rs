@@ -21,6 +21,8 @@ pub struct Parser {
     sequence: Option<u64>,
     /// The scanner has read that frame to its end, so that there is nothing behind its first part.
     is_read_whole: bool,
+    /// Nobody knows whose the rest of it is.
+    has_hidden_parts: bool,
 }
 
 impl Wire for Parser {
@@ -37,6 +39,7 @@ impl Wire for Parser {
             json: JsonReader::new(),
             sequence: None,
             is_read_whole: false,
+            has_hidden_parts: false,
         }
     }
 
@@ -49,6 +52,7 @@ impl Wire for Parser {
         let envelope = scan::envelope(frame);
         self.sequence = envelope.map(|envelope| envelope.sequence);
         self.is_read_whole = false;
+        self.has_hidden_parts = false;
         match envelope.and_then(|envelope| scan::head(frame, &envelope, &self.symbols, self.likely)) {
             Some(head) => {
                 self.likely = head.symbol;
@@ -68,6 +72,11 @@ impl Wire for Parser {
             return None;
         }
         self.part_behind_slowly(frame, part)
+    }
+
+    #[inline]
+    fn has_hidden_parts(&self) -> bool {
+        self.has_hidden_parts
     }
 
     #[inline]
@@ -190,10 +199,13 @@ impl Parser {
     fn part_behind_slowly(&mut self, frame: &[u8], part: u16) -> Option<Market<scan::Head>> {
         let Self { symbols, json, .. } = self;
         let part = part.checked_add(1)?;
-        json.read(frame, |json| match open(json, symbols) {
-            Ok(Content::Market(parts)) => parts.market(part),
+        let next = json.read(frame, |json| match open(json, symbols) {
+            Ok(Content::Market(parts)) => Some(parts.market(part)),
             _ => None,
-        })?
+        });
+        // A damaged frame that names one product is that product's, and its reader has said so.
+        self.has_hidden_parts = next.flatten().is_none() && only_product_in_wreckage(frame, &self.symbols).is_none();
+        next??
     }
 }
 

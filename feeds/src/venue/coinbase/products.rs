@@ -119,13 +119,13 @@ pub(in crate::venue) fn whole<T>(scanned: Option<(T, usize)>, text: &[u8]) -> Op
     scanned.and_then(|(value, len)| (len == text.len()).then_some(value))
 }
 
-/// The text of a string without escapes, and what is left behind its closing quote.
+/// The text of a string of plain ASCII, and what is left behind its closing quote.
 #[inline]
 fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = bytes.strip_prefix(b"\"")?;
     let len = text
         .iter()
-        .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
+        .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ' || !byte.is_ascii())?;
     (text[len] == b'"').then(|| (&text[..len], &text[len + 1..]))
 }
 
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(found, expected, "{text}");
         };
         check("{\"a\":\"x\",\"b\":7}]", Some((["\"x\"", "7"], 15)));
-        check("{\"b\":0,\"c\":\"\",\"a\":\"\"}", Some((["\"\"", "0"], 22)));
+        check("{\"b\":0,\"c\":\"\",\"a\":\"\"}", Some((["\"\"", "0"], 21)));
         for text in [
             "",
             "{}",

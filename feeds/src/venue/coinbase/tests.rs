@@ -180,21 +180,31 @@ fn a_frame_of_several_books_is_read_part_by_part() {
         .unwrap();
     assert_eq!(parser.part_behind(UPDATE.as_bytes(), only.part), None);
 
-    // Damage to any event is damage to the frame: it says whose it is for none of them.
-    for (whole, damaged) in [
-        ("\"snapshot\"", "\"snap\""),
-        ("\"BAND-GBP\"", "7"),
-        ("\"updates\":[]", "\"updates\":0"),
+    // Where one event does not say whose it is, it may be anybody's.
+    for (whole, damaged, is_hidden) in [
+        ("\"snapshot\"", "\"snap\"", true),
+        ("\"BAND-GBP\"", "7", true),
+        ("\"14.5\"", "\"x\"", false),
+        ("\"updates\":[]", "\"updates\":0", false), // of a stranger
     ] {
         let frame = SEVERAL.replace(whole, damaged);
-        let route = parser.route(frame.as_bytes());
-        let is_stranger = damaged.ends_with('0'); // its levels are nobody's business
+        let Ok(Route::Market(first)) = parser.route(frame.as_bytes()) else {
+            panic!("its first event is whole: {frame}")
+        };
+        let read = parser.read(frame.as_bytes(), &first, &mut changes, &mut prints);
+        assert_eq!(read.is_err(), is_hidden, "{frame}");
+        let second = parser.part_behind(frame.as_bytes(), first.part);
         assert_eq!(
-            matches!(route, Ok(Route::Market(Market { .. }))),
-            is_stranger,
+            (second.is_none(), parser.has_hidden_parts()),
+            (is_hidden, is_hidden),
             "{frame}"
         );
     }
+    // A damaged frame of one product hides nothing.
+    let frame = &UPDATE.as_bytes()[..UPDATE.len() - 9];
+    assert!(parser.route(frame).is_ok());
+    assert!(parser.read(frame, &only, &mut changes, &mut prints).is_err());
+    assert_eq!((parser.part_behind(frame, 0), parser.has_hidden_parts()), (None, false));
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! Advanced Trade's refusals, but for "subscribe or unsubscribe required", are our own.
 
 mod messages;
+#[cfg(test)]
+mod tests;
 
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
