@@ -5,8 +5,9 @@
 mod venue_support;
 
 use proptest::prelude::*;
-use quantumflow_feeds::{Side, SymbolId};
-use venue_support::{BINANCE, KRAKEN_10, Rig, frames, recordings};
+use quantumflow_feeds::venue::SessionConfig;
+use quantumflow_feeds::{Side, SymbolId, VenueId};
+use venue_support::{BINANCE, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_10, Rig, frames, recordings};
 
 fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
     let mut bytes = frame.as_bytes().to_vec();
@@ -65,6 +66,25 @@ proptest! {
         let mut rig = Rig::kraken(&["BTC/USD"]);
         let mut lines = frames(&kraken, 120);
         for (at, edits) in &kraken_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            rig.frame(frame);
+            rig.wait_ms(100);
+            check(&rig);
+        }
+    }
+
+    #[test]
+    fn coinbase_sessions_survive_mutants(
+        mutations in proptest::collection::vec((0_usize..120, edits()), 1..6),
+        venue in prop::sample::select(vec![VenueId::CoinbaseAdvanced, VenueId::CoinbaseExchange]),
+    ) {
+        let names = if venue == VenueId::CoinbaseAdvanced { COINBASE_ADVANCED } else { COINBASE_EXCHANGE };
+        let Some(paths) = recordings(&names) else { return Ok(()) };
+        let mut rig = Rig::open(&SessionConfig::new(venue, ["SKL-BTC", "SKL-USD"]));
+        let mut lines = frames(&paths, 120);
+        for (at, edits) in &mutations {
             lines[*at].1 = mutate(&lines[*at].1, edits);
         }
         for (_, frame) in &lines {

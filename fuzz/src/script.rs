@@ -33,6 +33,8 @@ pub fn seeds(venue: VenueId) -> Vec<Vec<u8>> {
     seeds.push(match venue {
         VenueId::BinanceSpot => BINANCE_DECIMALS.to_vec(),
         VenueId::KrakenV2 => KRAKEN_DECIMALS.to_vec(),
+        VenueId::CoinbaseAdvanced => COINBASE_DECIMALS.to_vec(),
+        VenueId::CoinbaseExchange => COINBASE_EXCHANGE_DECIMALS.to_vec(),
     });
     seeds
 }
@@ -319,6 +321,23 @@ f{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":
 f{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":10.00,"qty":1.00}],"asks":[{"price":10.50,"qty":1.00}],"checksum":1,"timestamp":"2026-01-05T00:00:00.000002Z"}]}
 f{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":10.5,"qty":1.00,"ord_type":"limit","trade_id":7,"timestamp":"2026-01-05T00:00:00.000003Z"}]}
 f{"channel":"trade","type":"update","data":[]}
+w40000
+"#;
+
+/// With a frame of two books and, behind it, a gap.
+const COINBASE_DECIMALS: &[u8] = br#"f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.1Z","sequence_num":0,"events":[{"type":"snapshot","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"1970-01-01T00:00:00Z","price_level":"10.0","new_quantity":"1.00"},{"side":"offer","event_time":"1970-01-01T00:00:00Z","price_level":"10.5","new_quantity":"1"}]}]}
+f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.2Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-01-05T00:00:00.2Z","price_level":"10.125","new_quantity":"0.00000001"}]}]}
+f{"channel":"market_trades","client_id":"","timestamp":"2026-01-05T00:00:00.3Z","sequence_num":2,"events":[{"type":"update","trades":[{"trade_id":"7","product_id":"BTC-USD","price":"10.1251","size":"1","side":"SELL","time":"2026-01-05T00:00:00.3Z"}]}]}
+f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.4Z","sequence_num":3,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-01-05T00:00:00.4Z","price_level":"10.125","new_quantity":"0"}]},{"type":"snapshot","product_id":"ETH-USD","updates":[{"side":"offer","event_time":"2026-01-05T00:00:00.4Z","price_level":"5","new_quantity":"2"}]}]}
+f{"channel":"heartbeats","client_id":"","timestamp":"2026-01-05T00:00:00.5Z","sequence_num":5,"events":[{"current_time":"x","heartbeat_counter":"1"}]}
+w40000
+"#;
+
+const COINBASE_EXCHANGE_DECIMALS: &[u8] = br#"f{"type":"snapshot","product_id":"BTC-USD","bids":[["10.0","1.00"]],"asks":[["10.5","1.00"]]}
+f{"type":"l2update","product_id":"BTC-USD","changes":[["buy","10.125","0.00000001"],["sell","10.5","0.00"]],"time":"2026-01-05T00:00:00.1Z"}
+f{"type":"match","trade_id":7,"maker_order_id":"a","taker_order_id":"b","side":"sell","size":"1","price":"10.1251","product_id":"BTC-USD","sequence":9,"time":"2026-01-05T00:00:00.2Z"}
+f{"type":"l2update","product_id":"BTC-USD","changes":[["sell","10.125","1"]],"time":"2026-01-05T00:00:00.3Z"}
+f{"type":"heartbeat","last_trade_id":7,"product_id":"BTC-USD","sequence":9,"time":"2026-01-05T00:00:01Z"}
 w40000
 "#;
 

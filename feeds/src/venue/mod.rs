@@ -5,7 +5,8 @@
 //!
 //! Frames of a hot shape go through a scanner made for that shape ([`binance`], [`kraken`]); every other frame through
 //! `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
-//! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
+//! spliced snapshot, or a checksum; where a venue has none it is [`Quality::Unverified`] at best. In doubt it is
+//! [`Quality::Resyncing`], and only that symbol, unless nobody knows whose message was lost.
 //!
 //! # Order
 //!
@@ -112,7 +113,7 @@ impl Session {
     }
 
     /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
-    /// on Kraken [`on_open`](Self::on_open) leaves the subscriptions in the outbox, one message per channel.
+    /// on the others [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
     pub fn websocket_path(&self) -> &str {
         each!(&self.0, dialect => dialect.websocket_path())
     }

@@ -51,7 +51,9 @@ pub(super) const FACTS: Facts = Facts {
     has_depth: |depth| depth == 0,
     depths: "0, the whole book",
     default_depth: 0,
-    subscription_timeout: Duration::from_secs(10),
+    // Well before the connection counts as silent: one wrong product refuses a message whole, and who is asked for alone
+    // then gets its book.
+    subscription_timeout: Duration::from_secs(5),
     // A heartbeat comes every second, of each product.
     connection_silence: Some(Duration::from_secs(10)),
 };

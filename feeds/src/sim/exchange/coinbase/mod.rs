@@ -155,7 +155,6 @@ impl Coinbase {
         }
         let now = clients.now;
         if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
-            session.has_subscribed = true;
             if channels.contains(&Channel::Heartbeats) {
                 session.next_heartbeat.get_or_insert(UnixNanos(now.0 + HEARTBEAT_NS));
                 session.heartbeat_of.extend(&heard);
@@ -266,6 +265,10 @@ impl Dialect for Coinbase {
         else {
             return refuse(key, venue, "subscribe or unsubscribe required", clients);
         };
+        // Also where it is refused: the venue has heard from the client.
+        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
+            session.has_subscribed = true;
+        }
         match self.wanted(request, market) {
             Err(reason) => refuse(key, venue, &reason, clients),
             Ok((channels, products)) if verb == "subscribe" => {
