@@ -14,7 +14,7 @@ use quantumflow_benches::session;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::LevelChange;
 use quantumflow_feeds::venue::message::Print;
-use quantumflow_feeds::venue::{Outbox, Wire as _, binance, bybit, kraken, okx};
+use quantumflow_feeds::venue::{Outbox, Wire as _, binance, bybit, coinbase, coinbase_exchange, kraken, okx};
 use quantumflow_feeds::{Scale, Stamps, SymbolId};
 
 fn binance_parser() -> binance::Parser {
@@ -129,6 +129,26 @@ fn small_frames(criterion: &mut Criterion) {
     assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
     let frame = r#"{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["30243.5","1.2112","0","4"],["30247.5","0","0","0"],["30249.3","0.06523858","0","1"]],"bids":[["30237.2","0","0","0"],["30227","2.244","0","1"]],"ts":"1652459225453","checksum":0,"seqId":10000032,"prevSeqId":10000012}]}"#;
     group.bench_function("okx_update_5", |bench| {
+        bench.iter(|| {
+            parser
+                .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                .expect("a known shape")
+        })
+    });
+    let mut parser = coinbase::Parser::new(["BTC-USD"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 8 }));
+    let frame = r#"{"channel":"l2_data","client_id":"","timestamp":"2026-05-27T14:51:03.120456789Z","sequence_num":471147,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-05-27T14:51:03.098765Z","price_level":"64000.10","new_quantity":"0.50000000"},{"side":"bid","event_time":"2026-05-27T14:51:03.098765Z","price_level":"63999.52","new_quantity":"0"},{"side":"offer","event_time":"2026-05-27T14:51:03.098765Z","price_level":"64000.21","new_quantity":"1.25000000"}]}]}"#;
+    group.bench_function("coinbase_update_3", |bench| {
+        bench.iter(|| {
+            parser
+                .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                .expect("a known shape")
+        })
+    });
+    let mut parser = coinbase_exchange::Parser::new(["BTC-USD"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 8 }));
+    let frame = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","64000.10","0.50000000"],["buy","63999.52","0.00000000"],["sell","64000.21","1.25000000"]],"time":"2026-05-27T14:51:03.120456Z"}"#;
+    group.bench_function("coinbase_exchange_update_3", |bench| {
         bench.iter(|| {
             parser
                 .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)

@@ -75,16 +75,22 @@ pub enum VenueId {
     BybitLinear,
     /// OKX, WebSocket API v5.
     OkxV5,
+    /// Coinbase Advanced Trade.
+    CoinbaseAdvanced,
+    /// Coinbase Exchange, `level2_batch`.
+    CoinbaseExchange,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::BinanceSpot,
         Self::KrakenV2,
         Self::BybitSpot,
         Self::BybitLinear,
         Self::OkxV5,
+        Self::CoinbaseAdvanced,
+        Self::CoinbaseExchange,
     ];
 
     /// The name in configuration files, metrics labels and captures.

@@ -10,7 +10,9 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
-use venue_support::{BINANCE, BYBIT, KRAKEN_25, OKX_2022, OKX_TODAY, frames, recordings};
+use venue_support::{
+    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_25, OKX_2022, OKX_TODAY, frames, recordings,
+};
 
 #[derive(Default)]
 struct Count(u64);
@@ -88,6 +90,20 @@ fn no_allocation_on_the_hot_shapes() {
     for name in [OKX_2022, OKX_TODAY] {
         let Some(okx) = recordings(&name) else { return };
         assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &frames(&okx, 3_000)), 0);
+    }
+}
+
+/// Most frames of these recordings are of products that are not asked for: the slow road says so, and allocates nothing
+/// either.
+#[test]
+fn no_allocation_on_coinbase() {
+    for (venue, name) in [
+        (VenueId::CoinbaseAdvanced, &COINBASE_ADVANCED),
+        (VenueId::CoinbaseExchange, &COINBASE_EXCHANGE),
+    ] {
+        let Some(paths) = recordings(name) else { return };
+        let frames = frames(&paths, 6_000);
+        assert_eq!(second_run(venue, "SKL-USD", &frames), 0, "{venue}");
     }
 }
 

@@ -5,10 +5,11 @@
 mod venue_support;
 
 use proptest::prelude::*;
-use quantumflow_feeds::VenueId;
 use quantumflow_feeds::venue::SessionConfig;
-use quantumflow_feeds::{Side, SymbolId};
-use venue_support::{BINANCE, BYBIT, KRAKEN_10, OKX_TODAY, Rig, frames, recordings};
+use quantumflow_feeds::{Side, SymbolId, VenueId};
+use venue_support::{
+    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_10, OKX_TODAY, Rig, frames, recordings,
+};
 
 fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
     let mut bytes = frame.as_bytes().to_vec();
@@ -92,6 +93,25 @@ proptest! {
         let mut rig = Rig::okx(&["BTC-USDT", "UNI-USD-SWAP"]);
         let mut lines = frames(&okx, 120);
         for (at, edits) in &okx_edits {
+            lines[*at].1 = mutate(&lines[*at].1, edits);
+        }
+        for (_, frame) in &lines {
+            rig.frame(frame);
+            rig.wait_ms(100);
+            check(&rig);
+        }
+    }
+
+    #[test]
+    fn coinbase_sessions_survive_mutants(
+        mutations in proptest::collection::vec((0_usize..120, edits()), 1..6),
+        venue in prop::sample::select(vec![VenueId::CoinbaseAdvanced, VenueId::CoinbaseExchange]),
+    ) {
+        let names = if venue == VenueId::CoinbaseAdvanced { COINBASE_ADVANCED } else { COINBASE_EXCHANGE };
+        let Some(paths) = recordings(&names) else { return Ok(()) };
+        let mut rig = Rig::open(&SessionConfig::new(venue, ["SKL-BTC", "SKL-USD"]));
+        let mut lines = frames(&paths, 120);
+        for (at, edits) in &mutations {
             lines[*at].1 = mutate(&lines[*at].1, edits);
         }
         for (_, frame) in &lines {

@@ -35,6 +35,8 @@ pub fn seeds(venue: VenueId) -> Vec<Vec<u8>> {
         VenueId::KrakenV2 => KRAKEN_DECIMALS.to_vec(),
         VenueId::BybitSpot | VenueId::BybitLinear => BYBIT_DECIMALS.to_vec(),
         VenueId::OkxV5 => OKX_DECIMALS.to_vec(),
+        VenueId::CoinbaseAdvanced => COINBASE_DECIMALS.to_vec(),
+        VenueId::CoinbaseExchange => COINBASE_EXCHANGE_DECIMALS.to_vec(),
     });
     seeds
 }
@@ -368,3 +370,20 @@ s{"code":"0","msg":"","data":[{"asks":[["10.55","2","0","1"]],"bids":[["10","1",
 f{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[],"bids":[["10.1","1","0","1"]],"ts":"7","checksum":-1}]}
 w40000
 "#;
+/// With a frame of two books and, behind it, a gap.
+const COINBASE_DECIMALS: &[u8] = br#"f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.1Z","sequence_num":0,"events":[{"type":"snapshot","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"1970-01-01T00:00:00Z","price_level":"10.0","new_quantity":"1.00"},{"side":"offer","event_time":"1970-01-01T00:00:00Z","price_level":"10.5","new_quantity":"1"}]}]}
+f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.2Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-01-05T00:00:00.2Z","price_level":"10.125","new_quantity":"0.00000001"}]}]}
+f{"channel":"market_trades","client_id":"","timestamp":"2026-01-05T00:00:00.3Z","sequence_num":2,"events":[{"type":"update","trades":[{"trade_id":"7","product_id":"BTC-USD","price":"10.1251","size":"1","side":"SELL","time":"2026-01-05T00:00:00.3Z"}]}]}
+f{"channel":"l2_data","client_id":"","timestamp":"2026-01-05T00:00:00.4Z","sequence_num":3,"events":[{"type":"update","product_id":"BTC-USD","updates":[{"side":"bid","event_time":"2026-01-05T00:00:00.4Z","price_level":"10.125","new_quantity":"0"}]},{"type":"snapshot","product_id":"ETH-USD","updates":[{"side":"offer","event_time":"2026-01-05T00:00:00.4Z","price_level":"5","new_quantity":"2"}]}]}
+f{"channel":"heartbeats","client_id":"","timestamp":"2026-01-05T00:00:00.5Z","sequence_num":5,"events":[{"current_time":"x","heartbeat_counter":"1"}]}
+w40000
+"#;
+
+const COINBASE_EXCHANGE_DECIMALS: &[u8] = br#"f{"type":"snapshot","product_id":"BTC-USD","bids":[["10.0","1.00"]],"asks":[["10.5","1.00"]]}
+f{"type":"l2update","product_id":"BTC-USD","changes":[["buy","10.125","0.00000001"],["sell","10.5","0.00"]],"time":"2026-01-05T00:00:00.1Z"}
+f{"type":"match","trade_id":7,"maker_order_id":"a","taker_order_id":"b","side":"sell","size":"1","price":"10.1251","product_id":"BTC-USD","sequence":9,"time":"2026-01-05T00:00:00.2Z"}
+f{"type":"l2update","product_id":"BTC-USD","changes":[["sell","10.125","1"]],"time":"2026-01-05T00:00:00.3Z"}
+f{"type":"heartbeat","last_trade_id":7,"product_id":"BTC-USD","sequence":9,"time":"2026-01-05T00:00:01Z"}
+w40000
+"#;
+

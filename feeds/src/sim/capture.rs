@@ -218,6 +218,20 @@ fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<St
                 vec![format!("{{\"method\":\"SUBSCRIBE\",\"params\":[{params}],\"id\":1}}")],
             )
         }
+        VenueId::CoinbaseAdvanced => {
+            let products = symbols.join("\",\"");
+            let subscribe = |channel| {
+                format!("{{\"type\":\"subscribe\",\"product_ids\":[\"{products}\"],\"channel\":\"{channel}\"}}")
+            };
+            ("/", ["level2", "market_trades", "heartbeats"].map(subscribe).into())
+        }
+        VenueId::CoinbaseExchange => {
+            let products = symbols.join("\",\"");
+            let channels = "[\"level2_batch\",\"matches\",\"heartbeat\"]";
+            let request =
+                format!("{{\"type\":\"subscribe\",\"product_ids\":[\"{products}\"],\"channels\":{channels}}}");
+            ("/", vec![request])
+        }
         VenueId::KrakenV2 => {
             let names = symbols
                 .iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::types::VenueId;
 
-use super::{binance, bybit, kraken, okx};
+use super::{binance, bybit, coinbase, coinbase_exchange, kraken, okx};
 
 /// The constants of a venue. Each stands at the top of the venue's own module.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ impl VenueId {
             Self::BybitSpot => &bybit::SPOT,
             Self::BybitLinear => &bybit::LINEAR,
             Self::OkxV5 => &okx::FACTS,
+            Self::CoinbaseAdvanced => &coinbase::FACTS,
+            Self::CoinbaseExchange => &coinbase_exchange::FACTS,
         }
     }
 }

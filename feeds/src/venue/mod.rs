@@ -4,7 +4,8 @@
 //! [`Sink`], and leaves what it wants done in the [`Outbox`]. It never touches a socket.
 //!
 //! Frames of a hot shape go through the venue's own scanner; every other frame through `simd-json`. A book is shown only while the venue's own proof holds for it: an unbroken chain of update ids from a
-//! spliced snapshot, or a checksum. In doubt it is [`Quality::Resyncing`], and only that symbol.
+//! spliced snapshot, or a checksum; where a venue has none it is [`Quality::Unverified`] at best. In doubt it is
+//! [`Quality::Resyncing`], and only that symbol, unless nobody knows whose message was lost.
 //!
 //! # Order
 //!
@@ -16,6 +17,8 @@ mod backlog;
 pub mod binance;
 mod budget;
 pub mod bybit;
+pub mod coinbase;
+pub mod coinbase_exchange;
 mod config;
 mod facts;
 mod fields;
@@ -57,6 +60,8 @@ enum Dialect {
     BybitSpot(VenueSession<bybit::Bybit>),
     BybitLinear(VenueSession<bybit::Bybit>),
     Okx(VenueSession<okx::Okx>),
+    Coinbase(VenueSession<coinbase::Coinbase>),
+    CoinbaseExchange(VenueSession<coinbase_exchange::CoinbaseExchange>),
 }
 
 macro_rules! each {
@@ -67,6 +72,8 @@ macro_rules! each {
             Dialect::BybitSpot($dialect) => $call,
             Dialect::BybitLinear($dialect) => $call,
             Dialect::Okx($dialect) => $call,
+            Dialect::Coinbase($dialect) => $call,
+            Dialect::CoinbaseExchange($dialect) => $call,
         }
     };
 }
@@ -84,6 +91,8 @@ impl Session {
             VenueId::BybitSpot => Dialect::BybitSpot(VenueSession::new(config, spellings)),
             VenueId::BybitLinear => Dialect::BybitLinear(VenueSession::new(config, spellings)),
             VenueId::OkxV5 => Dialect::Okx(VenueSession::new(config, spellings)),
+            VenueId::CoinbaseAdvanced => Dialect::Coinbase(VenueSession::new(config, spellings)),
+            VenueId::CoinbaseExchange => Dialect::CoinbaseExchange(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -95,6 +104,8 @@ impl Session {
             Dialect::BybitSpot(_) => VenueId::BybitSpot,
             Dialect::BybitLinear(_) => VenueId::BybitLinear,
             Dialect::Okx(_) => VenueId::OkxV5,
+            Dialect::Coinbase(_) => VenueId::CoinbaseAdvanced,
+            Dialect::CoinbaseExchange(_) => VenueId::CoinbaseExchange,
         }
     }
 
@@ -115,7 +126,7 @@ impl Session {
     }
 
     /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
-    /// elsewhere [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
+    /// on the others [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
     pub fn websocket_path(&self) -> &str {
         each!(&self.0, dialect => dialect.websocket_path())
     }

@@ -71,6 +71,8 @@ pub(super) struct Request<'a> {
     pub(super) instruments: &'a [Instrument],
     /// About the books alone; otherwise about all channels.
     pub(super) books_only: bool,
+    /// The first of a connection: whatever is asked for once, such as heartbeats, belongs to it.
+    pub(super) is_opening: bool,
     /// The number of the first message; each further one takes the next.
     pub(super) id: u64,
 }

@@ -35,6 +35,11 @@ pub trait Wire: Sized {
         None
     }
 
+    /// Whether the frame that was asked for its parts last is damaged in a way that hides whose they are.
+    fn has_hidden_parts(&self) -> bool {
+        false
+    }
+
     /// The number of the frame that was routed last, where the venue counts them and it has one.
     fn sequence(&self) -> Option<u64> {
         None

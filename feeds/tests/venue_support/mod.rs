@@ -29,6 +29,12 @@ pub const KRAKEN_10: [&str; 1] = ["kraken/kraken_v2_btcusd_l2.jsonl.gz"];
 pub const KRAKEN_25: [&str; 1] = ["kraken/kraken_v2_btcusd_sample.jsonl.gz"];
 pub const OKX_2022: [&str; 1] = ["okx/okx_v5_books_20220513.jsonl.gz"];
 pub const OKX_TODAY: [&str; 1] = ["okx/reshaped_books_2026_seqid.jsonl.gz"];
+pub const COINBASE_ADVANCED: [&str; 1] = ["coinbase/reshaped_advanced_l2_data.jsonl.gz"];
+pub const COINBASE_EXCHANGE: [&str; 1] = ["coinbase/coinbase_exchange_level2_10pairs_20210417.jsonl.gz"];
+/// Of both recordings.
+pub const COINBASE_PRODUCTS: [&str; 10] = [
+    "SKL-USD", "SKL-BTC", "BAND-GBP", "NMR-EUR", "BAND-BTC", "YFI-BTC", "DASH-BTC", "NU-GBP", "CRV-EUR", "SKL-GBP",
+];
 
 /// The frames of recordings with their times, up to `limit`.
 pub fn frames(paths: &[PathBuf], limit: usize) -> Vec<(UnixNanos, String)> {

@@ -8,6 +8,7 @@ mod batch;
 mod binance;
 mod bybit;
 mod clients;
+mod coinbase;
 mod kraken;
 mod meddle;
 mod okx;
@@ -24,6 +25,7 @@ pub(super) use batch::{Batch, End, Frame, Pace};
 pub(super) use binance::Binance;
 pub(super) use bybit::{Bybit, Product as BybitProduct};
 pub(super) use clients::{ClientKey, Clients, Meta};
+pub(super) use coinbase::Coinbase;
 pub(super) use kraken::Kraken;
 pub(super) use okx::Okx;
 pub use playback::PlaybackPace;
@@ -184,6 +186,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
         VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
         VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),
         VenueId::OkxV5 => Box::new(Okx::new(market)),
+        VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => Box::new(Coinbase::new(venue, market)),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use simd_json::prelude::*;
 
-use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, bybit, kraken, okx};
+use super::{ClientKey, Clients, Exchange, Manners, Meta, RestReply, Target, binance, bybit, coinbase, kraken, okx};
 use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::sim::fault::{FaultKind, Target as Struck};
 use crate::sim::stats::MessageKind;
@@ -149,7 +149,9 @@ impl Playback {
             shutdown_message: match venue {
                 VenueId::BinanceSpot => binance::shutdown_message,
                 VenueId::KrakenV2 => kraken::shutdown_message,
-                VenueId::BybitSpot | VenueId::BybitLinear => Manners::default().shutdown_message,
+                VenueId::BybitSpot | VenueId::BybitLinear | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
+                    Manners::default().shutdown_message
+                }
                 VenueId::OkxV5 => okx::shutdown_message,
             },
             unplayable: UNPLAYABLE,
@@ -371,6 +373,25 @@ impl Playback {
         }
     }
 
+    /// Answers and snapshots come with the recording: what is left is to refuse what it does not have.
+    fn coinbase_request(&mut self, key: ClientKey, text: &str) {
+        let request = parse(text);
+        let kind = request.as_ref().and_then(|request| request.get("type"));
+        let (Some(request), Some("subscribe" | "unsubscribe")) = (&request, kind.and_then(|kind| kind.as_str())) else {
+            let reason = "subscribe or unsubscribe required";
+            return coinbase::refuse(key, self.venue, reason, &mut self.clients);
+        };
+        let products = request.get("product_ids").and_then(|products| products.as_array());
+        let products = products.into_iter().flatten().filter_map(|product| product.as_str());
+        for product in products {
+            if self.contents.index_of(product).is_none() {
+                let reason = format!("{product} is not a valid product");
+                return coinbase::refuse(key, self.venue, &reason, &mut self.clients);
+            }
+        }
+        self.begin(key);
+    }
+
     /// The book that the recording's client was given next, seen from where the players are.
     fn snapshot_for(&self, symbol: &str) -> Option<&Snapshot> {
         let passed = self
@@ -409,7 +430,13 @@ impl Exchange for Playback {
                 (false, false)
             }
             VenueId::OkxV5 if Target(target).path() == okx::PATH => (false, false),
-            VenueId::KrakenV2 | VenueId::BybitSpot | VenueId::BybitLinear | VenueId::OkxV5 => return Err(404),
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange if Target(target).path() == "/" => (false, false),
+            VenueId::KrakenV2
+            | VenueId::BybitSpot
+            | VenueId::BybitLinear
+            | VenueId::OkxV5
+            | VenueId::CoinbaseAdvanced
+            | VenueId::CoinbaseExchange => return Err(404),
         };
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
@@ -450,6 +477,7 @@ impl Exchange for Playback {
             VenueId::BybitSpot => self.bybit_request(bybit::Product::Spot, key, text),
             VenueId::BybitLinear => self.bybit_request(bybit::Product::Linear, key, text),
             VenueId::OkxV5 => self.okx_request(key, text),
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => self.coinbase_request(key, text),
         }
     }
 
@@ -568,6 +596,19 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
                 None => MessageKind::Other,
             };
             (kind, value("\"s\":\""))
+        }
+        VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
+            // Advanced Trade's channel says what an event is about, Exchange has a type for each.
+            let kind = match (value("\"channel\":\""), value("\"type\":\"")) {
+                (Some("l2_data"), Some("update")) | (None, Some("l2update")) => MessageKind::BookUpdate,
+                (Some("l2_data") | None, Some("snapshot")) => MessageKind::BookSnapshot,
+                (Some("market_trades"), _) | (None, Some("match" | "last_match")) => MessageKind::Trade,
+                (Some("subscriptions"), _) | (None, Some("subscriptions")) => MessageKind::Acknowledgement,
+                (Some("heartbeats"), _) | (None, Some("heartbeat")) => MessageKind::Heartbeat,
+                (_, Some("error")) => MessageKind::Refusal,
+                _ => MessageKind::Other,
+            };
+            (kind, value("\"product_id\":\""))
         }
         VenueId::KrakenV2 => {
             let is_snapshot = head.contains("\"type\":\"snapshot\"");

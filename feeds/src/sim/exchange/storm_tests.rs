@@ -27,6 +27,14 @@ fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::A
             let request = r#"{"id":"1","op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"}]}"#;
             ("BTC-USDT", "/ws/v5/public", Some(request))
         }
+        VenueId::CoinbaseAdvanced => {
+            let request = r#"{"type":"subscribe","product_ids":["BTC-USD"],"channel":"level2"}"#;
+            ("BTC-USD", "/", Some(request))
+        }
+        VenueId::CoinbaseExchange => {
+            let request = r#"{"type":"subscribe","product_ids":["BTC-USD"],"channels":["level2_batch"]}"#;
+            ("BTC-USD", "/", Some(request))
+        }
     };
     let chaos = Chaos {
         calm_after_messages: Some(3_000),

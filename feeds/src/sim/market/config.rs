@@ -45,6 +45,18 @@ impl SymbolConfig {
                 let (price, qty) = (row.tick_decimals, row.lot_decimals);
                 row.build(symbol, Scale { price, qty }, price, qty)
             }
+            VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
+                let decimals = row.tick_decimals;
+                row.build(
+                    symbol,
+                    Scale {
+                        price: decimals,
+                        qty: 8,
+                    },
+                    decimals,
+                    8,
+                )
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;

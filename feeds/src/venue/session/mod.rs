@@ -174,6 +174,7 @@ impl<R: Rules> VenueSession<R> {
                 verb: Verb::Subscribe,
                 instruments: &self.instruments,
                 books_only: !self.trades,
+                is_opening: true,
                 id: self.request_id,
             },
             out,
@@ -209,6 +210,9 @@ impl<R: Rules> VenueSession<R> {
                     break;
                 }
                 market = next;
+            }
+            if self.wire.has_hidden_parts() && !R::IS_CHAINED && R::may_be_book(frame) {
+                self.resync_all(ResyncReason::Malformed, &mut context);
             }
         }
     }

@@ -199,6 +199,7 @@ impl<R: Rules> VenueSession<R> {
                     verb,
                     instruments: &self.instruments[index..=index],
                     books_only: true,
+                    is_opening: false,
                     id: self.request_id,
                 },
                 out,

@@ -6,6 +6,7 @@ use crate::event::FeedEvent;
 use crate::types::{Instrument, Quality, Scale, SymbolId, UnixNanos};
 use crate::venue::backlog::Backlog;
 use crate::venue::message::Ticker;
+use crate::venue::rules::LEVELS_MAX;
 
 use super::liveness::Liveness;
 
@@ -53,7 +54,7 @@ impl SymbolFeed {
     pub(super) fn new(backlog_bytes: usize) -> Self {
         Self {
             phase: Phase::Idle,
-            book: Book::new(),
+            book: Book::with_limits(LEVELS_MAX, 64),
             quality: Quality::Resyncing,
             last_id: 0,
             last_top: None,
