@@ -69,11 +69,13 @@ pub enum VenueId {
     BinanceSpot,
     /// Kraken spot, WebSocket API v2.
     KrakenV2,
+    /// Binance USDⓈ-M futures.
+    BinanceUsdm,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 2] = [Self::BinanceSpot, Self::KrakenV2];
+    pub const ALL: [Self; 3] = [Self::BinanceSpot, Self::KrakenV2, Self::BinanceUsdm];
 
     /// The name in configuration files, metrics labels and captures.
     pub fn name(self) -> &'static str {

@@ -40,8 +40,9 @@ impl VenueId {
     /// What is fixed about it.
     pub fn facts(self) -> &'static Facts {
         match self {
-            Self::BinanceSpot => &binance::FACTS,
+            Self::BinanceSpot => &binance::spot::FACTS,
             Self::KrakenV2 => &kraken::FACTS,
+            Self::BinanceUsdm => &binance::usdm::FACTS,
         }
     }
 }

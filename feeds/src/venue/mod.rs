@@ -51,8 +51,9 @@ use session::VenueSession;
 pub struct Session(Dialect);
 
 enum Dialect {
-    Binance(VenueSession<binance::Binance>),
+    Binance(VenueSession<binance::Binance<binance::Spot>>),
     Kraken(VenueSession<kraken::Kraken>),
+    BinanceUsdm(VenueSession<binance::Binance<binance::Usdm>>),
 }
 
 macro_rules! each {
@@ -60,6 +61,7 @@ macro_rules! each {
         match $session {
             Dialect::Binance($dialect) => $call,
             Dialect::Kraken($dialect) => $call,
+            Dialect::BinanceUsdm($dialect) => $call,
         }
     };
 }
@@ -74,6 +76,7 @@ impl Session {
         Ok(Self(match config.venue {
             VenueId::BinanceSpot => Dialect::Binance(VenueSession::new(config, spellings)),
             VenueId::KrakenV2 => Dialect::Kraken(VenueSession::new(config, spellings)),
+            VenueId::BinanceUsdm => Dialect::BinanceUsdm(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -82,6 +85,7 @@ impl Session {
         match self.0 {
             Dialect::Binance(_) => VenueId::BinanceSpot,
             Dialect::Kraken(_) => VenueId::KrakenV2,
+            Dialect::BinanceUsdm(_) => VenueId::BinanceUsdm,
         }
     }
 

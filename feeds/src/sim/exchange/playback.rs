@@ -198,8 +198,8 @@ impl Playback {
                     }
                     let (kind, symbol) = classify(self.venue, frame);
                     // Answers to requests of Binance's recorder carry its ids: clients are answered live.
-                    let is_answer = self.venue == VenueId::BinanceSpot
-                        && matches!(kind, MessageKind::Acknowledgement | MessageKind::Refusal);
+                    let is_answer =
+                        is_binance(self.venue) && matches!(kind, MessageKind::Acknowledgement | MessageKind::Refusal);
                     if !is_answer {
                         let symbol = symbol.and_then(|symbol| self.contents.index_of(symbol));
                         self.clients.push(
@@ -330,9 +330,10 @@ impl Exchange for Playback {
     fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
         self.clients.now = now;
         let (is_subscribed, is_combined) = match self.venue {
-            VenueId::BinanceSpot => {
+            VenueId::BinanceSpot | VenueId::BinanceUsdm => {
                 self.clients.shutdown_message = binance::shutdown_message;
-                let (is_combined, names) = binance::streams_of(Target(target)).ok_or(404u16)?;
+                let (is_combined, names) =
+                    binance::streams_of(binance::Product::of(self.venue), Target(target)).ok_or(404u16)?;
                 (!names.is_empty(), is_combined)
             }
             VenueId::KrakenV2 if Target(target).path() == "/v2" => {
@@ -375,7 +376,7 @@ impl Exchange for Playback {
     fn receive(&mut self, key: ClientKey, text: &str, now: UnixNanos) {
         self.clients.now = now;
         match self.venue {
-            VenueId::BinanceSpot => self.binance_request(key, text),
+            VenueId::BinanceSpot | VenueId::BinanceUsdm => self.binance_request(key, text),
             VenueId::KrakenV2 => self.kraken_request(key, text),
         }
     }
@@ -390,10 +391,12 @@ impl Exchange for Playback {
     fn rest(&mut self, target: &str, now: UnixNanos) -> RestReply {
         self.clients.now = now;
         let target = Target(target);
-        if self.venue != VenueId::BinanceSpot || target.path() != "/api/v3/depth" {
-            return match target.path() {
-                "/api/v3/ping" => RestReply::json(200, "{}"),
-                "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
+        let rest_root = binance::Product::of(self.venue).rest_root();
+        let call = target.path().strip_prefix(rest_root);
+        if !is_binance(self.venue) || call != Some("/depth") {
+            return match call {
+                Some("/ping") => RestReply::json(200, "{}"),
+                Some("/time") => RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
                 _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
             };
         }
@@ -444,9 +447,7 @@ fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>,
         match reader.next_record() {
             Ok(None) => return Ok(None),
             // Other recorders write a REST body as a line like any other.
-            Ok(Some(Record::Frame { frame, .. }))
-                if venue == VenueId::BinanceSpot && frame.starts_with(b"{\"lastUpdateId\":") =>
-            {
+            Ok(Some(Record::Frame { frame, .. })) if is_binance(venue) && frame.starts_with(b"{\"lastUpdateId\":") => {
                 return Ok(Some(Item::Snapshot {
                     symbol: None,
                     body: frame.to_vec(),
@@ -470,6 +471,10 @@ fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>,
     }
 }
 
+fn is_binance(venue: VenueId) -> bool {
+    matches!(venue, VenueId::BinanceSpot | VenueId::BinanceUsdm)
+}
+
 /// What a recorded frame is, from its beginning, and whose.
 fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
     let mut head = &frame[..frame.len().min(HEAD_BYTES)];
@@ -479,9 +484,10 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
     let head = std::str::from_utf8(head).unwrap_or_default();
     let value = |key: &str| head.split_once(key).and_then(|(_, rest)| rest.split('"').next());
     match venue {
-        VenueId::BinanceSpot => {
+        VenueId::BinanceSpot | VenueId::BinanceUsdm => {
             let kind = match value("\"e\":\"") {
                 Some("depthUpdate") => MessageKind::BookUpdate,
+                Some("bookTicker") => MessageKind::BookTicker,
                 Some("trade" | "aggTrade") => MessageKind::Trade,
                 Some("serverShutdown") => MessageKind::Status,
                 Some(_) => MessageKind::Other,

@@ -36,6 +36,13 @@ impl SymbolConfig {
             .map_or(&FALLBACK, |(_, row)| row);
         match venue {
             VenueId::BinanceSpot => row.build(symbol, Scale { price: 8, qty: 8 }, row.tick_decimals, row.lot_decimals),
+            VenueId::BinanceUsdm => {
+                let scale = Scale {
+                    price: row.tick_decimals,
+                    qty: row.lot_decimals.min(3),
+                };
+                row.build(symbol, scale, scale.price, scale.qty)
+            }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {
                 let decimals = row.kraken_decimals;
