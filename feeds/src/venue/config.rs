@@ -13,9 +13,9 @@ pub struct SessionConfig {
     pub venue: VenueId,
     /// The instruments, as the venue spells them in its messages: `BTCUSDT` (any case), `BTC/USD`.
     pub symbols: Vec<String>,
-    /// Levels per side. Binance: how many the REST snapshot has (100 to 5000, of the futures 50, 100, 500 or 1000; the book
-    /// holds what the diffs bring on top; a book seeded with few levels has holes once the price has moved). Kraken: the subscribed depth
-    /// (10, 25, 100, 500 or 1000); its checksum covers ten.
+    /// Levels per side. Binance: how many the REST snapshot has (spot 100 to 5000, futures 50, 100, 500 or 1000; the
+    /// book holds what the diffs bring on top; a book seeded with few levels has holes once the price has moved).
+    /// Kraken: the subscribed depth (10, 25, 100, 500 or 1000); its checksum covers ten.
     pub depth: u32,
     /// Subscribe to trades.
     pub trades: bool,
@@ -24,8 +24,8 @@ pub struct SessionConfig {
     /// Bytes of raw frames that one symbol may keep while it waits for its REST snapshot (Binance). Reserved at the
     /// start, for each symbol.
     pub backlog_bytes: usize,
-    /// REST request weight that this session may use per minute (Binance spot allows 6,000 per address, and a snapshot of
-    /// 5,000 levels costs 250; its futures allow 2,400, and 1,000 levels cost 20).
+    /// REST request weight that this session may use per minute. Binance spot allows 6,000 per address, and a snapshot of
+    /// 5,000 levels costs 250; its futures allow 2,400, and 1,000 levels cost 20.
     pub rest_weight_per_minute: u32,
     /// How long a request for a snapshot may stay without a reply before it counts as failed.
     pub snapshot_timeout: Duration,

@@ -51,9 +51,9 @@ use session::VenueSession;
 pub struct Session(Dialect);
 
 enum Dialect {
-    Binance(VenueSession<binance::Binance<binance::Spot>>),
+    Binance(VenueSession<binance::Binance<binance::spot::Spot>>),
     Kraken(VenueSession<kraken::Kraken>),
-    BinanceUsdm(VenueSession<binance::Binance<binance::Usdm>>),
+    BinanceUsdm(VenueSession<binance::Binance<binance::usdm::Usdm>>),
 }
 
 macro_rules! each {

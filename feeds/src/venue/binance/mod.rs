@@ -1,16 +1,13 @@
-//! Binance: [spot](spot) and [USDⓈ-M futures](usdm). Each has a fact sheet of its own; one parser and one scanner read
-//! both, with [what differs](product) filled in at compile time.
+//! Binance: [`spot`] and the futures settled in stablecoins, [`usdm`]. Each has a fact sheet of its own; one parser and
+//! one scanner read both, with what differs filled in at compile time.
 
 mod parse;
 mod product;
 mod scan;
-pub(super) mod spot;
+pub mod spot;
 #[cfg(test)]
 mod tests;
-pub(super) mod usdm;
-
-pub use spot::Spot;
-pub use usdm::Usdm;
+pub mod usdm;
 
 use std::marker::PhantomData;
 
@@ -20,6 +17,8 @@ use super::SessionConfig;
 use super::message::BookMessage;
 use super::rules::{Rules, SnapshotSource, Standing, Verdict};
 use product::Product;
+use spot::Spot;
+use usdm::Usdm;
 
 /// Reads frames of Binance spot.
 pub type Parser = parse::ProductParser<Spot>;

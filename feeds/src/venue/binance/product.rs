@@ -12,8 +12,8 @@ use crate::venue::rules::{Standing, Verdict};
 
 /// One product of the venue.
 ///
-/// The hooks of the scanner are given a frame and a place in it, and return the place behind what the product has there;
-/// `None` where something else stands there. What they pass over, the slow road does not read either.
+/// The hooks of the scanner are given a frame and a place in it, and return the place behind what the product has
+/// there; `None` where something else stands there. What they pass over, the slow road does not read either.
 pub(super) trait Product {
     /// The path of the combined streams.
     const STREAM_PATH: &'static str;
@@ -54,8 +54,8 @@ pub(super) trait Product {
     /// What stands behind the numbers of a best bid and ask.
     fn behind_ticker(rest: &[u8]) -> Option<&[u8]>;
 
-    /// What stands behind the quantity of a trade: its time (or `transaction_time_ms`, which stood in front), whether the
-    /// buyer was the maker, and where the payload goes on.
+    /// What stands behind the quantity of a trade: its time (or `transaction_time_ms`, which stood in front), whether
+    /// the buyer was the maker, and where the payload goes on.
     fn trade_end(rest: &[u8], transaction_time_ms: u64) -> Option<(u64, bool, usize)>;
 
     /// What may stand in front of the brace that ends a payload.

@@ -1,36 +1,44 @@
-//! Binance USDⓈ-M futures: diffs that each name the one before, spliced into a REST snapshot, the venue's own best bid and
-//! ask as the second witness.
+//! Binance USDⓈ-M futures: diffs that each name the one before, spliced into a REST snapshot, the venue's own best bid
+//! and ask as the second witness.
 //!
 //! The rule (venue documentation, "How to manage a local order book correctly" of the USDⓈ-M futures, read in November
-//! 2026): keep the diffs while the snapshot is fetched; those that end before its `lastUpdateId` are dropped; the first
-//! that is left must have `U` ≤ `lastUpdateId` ≤ `u`; from then on `pu` of each diff is `u` of the one before, or the
-//! book is fetched anew. `U` proves nothing: ids are shared with other instruments, and in 6,392 of 6,551 recorded diffs
-//! there is a hole between `pu` and `U`. Quantities are absolute, and deleting a level that is not there is normal.
+//! 2026): keep the diffs while the snapshot is fetched; those that end before its `lastUpdateId` are dropped; the
+//! first that is left must have `U` ≤ `lastUpdateId` ≤ `u`; from then on `pu` of each diff is `u` of the one before,
+//! or the book is fetched anew. `U` proves nothing: in 6,392 of 6,551 recorded diffs it is not `pu` + 1. Quantities
+//! are absolute, and deleting a level that is not there is normal.
 //!
-//! The chain says nothing of the book's content. A `bookTicker` with the update id of a diff does: where the two disagree
-//! the book is not shown any more. In the recording 573 have the id of the diff next to them, and all agree. Nothing
-//! catches a level that the venue leaves out of both and that is not the best. Levels below the snapshot's 1,000 are
-//! not in the book until a diff brings them, so a price that has moved far shows a book with holes. Orders of the retail
-//! price improvement are in no stream that is read here.
+//! The chain says nothing of the book's content. A `bookTicker` with the update id of a diff does: where the two
+//! disagree the book is not shown any more. Of the recording's tickers 573 stand next to the diff with their id, and
+//! all agree.
 //!
-//! # Addresses
+//! # What nothing can catch
 //!
-//! Since March 2026 streams are served by route, and since 23 April a stream that is asked for on the wrong one stays
-//! mute without a word. `/public` has depth, `bookTicker` and `@trade`, so one connection carries all three.
-//! `@trade` is not documented, but was recorded in August 2024 and seen on this route by others in August 2026;
-//! the documented `@aggTrade` is on `/market`, which would be a second connection with an order of its own. Should the
-//! venue end `@trade`, books and tops go on and trades stop coming: nothing on the wire says so.
+//! A wrong level that is not the best one. Levels beyond the 1,000 of the snapshot, which are not in the book until a
+//! diff brings them: once the price has moved far the book has holes. Orders of the retail price improvement (RPI),
+//! which the venue leaves out of these streams.
 //!
-//! `@depth@0ms` is the stream without a pace: it, too, is older than any documentation of it, and the documented
-//! `@depth@100ms` is read as well.
+//! # Addresses and limits
+//!
+//! Since March 2026 streams are served by route, and since 23 April one that is asked for on the wrong route stays
+//! mute without a word. `/public` has `@depth`, `@bookTicker` and `@trade`, so that one connection carries all three.
+//! `@trade` is not documented; it was recorded in August 2024, and captures of August and September 2026 have it on
+//! this route. The documented `@aggTrade` is on `/market`: a second connection, whose order beside the book nobody
+//! knows. Should the venue end `@trade`, books and tops go on and no trade comes any more, and nothing on the wire
+//! says so.
+//!
+//! `@depth@0ms` is the stream without a pace. It is not documented either; `@depth@100ms`, which is, is read as well.
+//!
+//! A ping comes every 3 minutes and wants its pong within 10; a connection lives for 24 hours and may send 10 messages
+//! per second; REST has 2,400 of weight per minute and address, since June 2026 together with the coin-margined
+//! contracts.
 //!
 //! # Shapes
 //!
-//! Prices and quantities are printed with the same decimals for ever, 2 and 3 for BTCUSDT: they are the book's scale.
-//! Since 30 June 2026, when coin-margined contracts moved to the same hosts, diffs and tops have `ps` behind the symbol
-//! (that of the pair) and all payloads end with `st` (1 for a contract of this product). Both shapes are hot.
-//! A trade says in `X` what it was: `MARKET` and `RPI` are trades; the insurance fund, deleveraging, and `NA` with a price
-//! of zero are no trades of the market and are told as control.
+//! Prices and quantities are printed with the same decimals always, 2 and 3 for BTCUSDT: these are the book's scale.
+//! Since coin-margined contracts moved to the same hosts, on 30 June 2026, diffs and tops have `ps` (the pair) behind
+//! the symbol, and all payloads end with `st` (1 for a contract of this product). Both shapes are hot. A trade says in
+//! `X` what it was: `MARKET` and `RPI` are trades; anything else, as what the insurance fund took over or `NA` with a
+//! price of zero, is no trade of the market and is told as control.
 
 use std::time::Duration;
 

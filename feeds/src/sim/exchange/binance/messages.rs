@@ -48,8 +48,8 @@ fn push_end(out: &mut Vec<u8>, product: Product) {
     });
 }
 
-/// Writes a diff of the updates behind `told` up to `last` into `out` and returns where its first quantity that is not a
-/// deletion stands (or an empty range).
+/// Writes a diff of the updates behind `told` up to `last` into `out` and returns where its first quantity that is not
+/// a deletion stands (or an empty range).
 pub(super) fn depth_update_json(
     out: &mut Vec<u8>,
     product: Product,
