@@ -10,7 +10,7 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
-use venue_support::{BINANCE, KRAKEN_25, frames, recordings};
+use venue_support::{BINANCE, KRAKEN_25, USDM, frames, recordings};
 
 #[derive(Default)]
 struct Count(u64);
@@ -74,6 +74,8 @@ fn no_allocation_on_the_hot_shapes() {
     );
     let Some(kraken) = recordings(&KRAKEN_25) else { return };
     assert_eq!(second_run(VenueId::KrakenV2, "BTC/USD", &frames(&kraken, 3_000)), 0);
+    let Some(usdm) = recordings(&USDM) else { return };
+    assert_eq!(second_run(VenueId::BinanceUsdm, "BTCUSDT", &frames(&usdm, 10_000)), 0);
 }
 
 #[test]
