@@ -91,6 +91,26 @@ fn small_frames(criterion: &mut Criterion) {
             })
         });
     }
+    let mut parser = binance::UsdmParser::new(["BTCUSDT"].into_iter());
+    assert!(parser.set_scale(SymbolId(0), Scale { price: 2, qty: 3 }));
+    for (name, frame) in [
+        (
+            "binance_usdm_diff_3",
+            r#"{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","E":1723161256352,"T":1723161256351,"s":"BTCUSDT","ps":"BTCUSDT","U":5123107837801,"u":5123107842679,"pu":5123107837557,"b":[["61800.20","2.507"],["61753.10","0.000"]],"a":[["61800.30","2.305"]],"st":1}}"#,
+        ),
+        (
+            "binance_usdm_book_ticker",
+            r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":5123107839020,"s":"BTCUSDT","ps":"BTCUSDT","b":"61800.20","B":"2.507","a":"61800.30","A":"2.510","T":1723161256313,"E":1723161256314,"st":1}}"#,
+        ),
+    ] {
+        group.bench_function(name, |bench| {
+            bench.iter(|| {
+                parser
+                    .parse(black_box(frame.as_bytes()), &mut changes, &mut prints)
+                    .expect("a known shape")
+            })
+        });
+    }
     let mut parser = kraken::Parser::new(["BTC/USD"].into_iter());
     assert!(parser.set_scale(SymbolId(0), Scale { price: 1, qty: 8 }));
     let frame = r#"{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":64000.1,"qty":0.50000000},{"price":63999.5,"qty":0.00000000}],"asks":[{"price":64000.2,"qty":1.25000000}],"checksum":2114181697,"timestamp":"2026-05-27T14:51:03.120456Z"}]}"#;

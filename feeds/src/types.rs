@@ -79,11 +79,13 @@ pub enum VenueId {
     CoinbaseAdvanced,
     /// Coinbase Exchange, `level2_batch`.
     CoinbaseExchange,
+    /// Binance USDⓈ-M futures.
+    BinanceUsdm,
 }
 
 impl VenueId {
     /// Every venue, in the order of their wire numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::BinanceSpot,
         Self::KrakenV2,
         Self::BybitSpot,
@@ -91,6 +93,7 @@ impl VenueId {
         Self::OkxV5,
         Self::CoinbaseAdvanced,
         Self::CoinbaseExchange,
+        Self::BinanceUsdm,
     ];
 
     /// The name in configuration files, metrics labels and captures.

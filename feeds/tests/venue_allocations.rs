@@ -11,7 +11,7 @@ use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
 use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
 use venue_support::{
-    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_25, OKX_2022, OKX_TODAY, frames, recordings,
+    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_25, OKX_2022, OKX_TODAY, USDM, frames, recordings,
 };
 
 #[derive(Default)]
@@ -82,6 +82,8 @@ fn no_allocation_on_the_hot_shapes() {
     );
     let Some(kraken) = recordings(&KRAKEN_25) else { return };
     assert_eq!(second_run(VenueId::KrakenV2, "BTC/USD", &frames(&kraken, 3_000)), 0);
+    let Some(usdm) = recordings(&USDM) else { return };
+    assert_eq!(second_run(VenueId::BinanceUsdm, "BTCUSDT", &frames(&usdm, 10_000)), 0);
     let Some(bybit) = recordings(&BYBIT) else { return };
     assert_eq!(
         second_run(VenueId::BybitLinear, "ETHUSDT", &of_ether(&frames(&bybit, 4_000))),

@@ -1,4 +1,5 @@
-//! Binance spot against eleven recorded minutes, with a book of ordered maps as the judge of every update.
+//! Binance spot against eleven recorded minutes and its futures against six, with a book of ordered maps as the judge of
+//! every update.
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
@@ -10,17 +11,17 @@ use quantumflow_feeds::book::Book;
 use quantumflow_feeds::capture::{CaptureReader, replay, unpaced};
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, Stamps, TopOfBook, Trade};
 use quantumflow_feeds::venue::{Session, SessionConfig};
-use quantumflow_feeds::{Quality, Side, Sink, SymbolId, VenueId};
+use quantumflow_feeds::{Quality, Scale, Side, Sink, SymbolId, VenueId};
 use serde_json::Value;
-use venue_support::{BINANCE, frames, recordings};
+use venue_support::{BINANCE, USDM, frames, recordings};
 
-/// Price and quantity as the venue prints them, eight decimals each, with the point taken out.
+/// Price and quantity as the venue prints them, filled up to eight decimals each, with the point taken out.
 type Side8 = BTreeMap<i64, i64>;
 
 fn eight(text: &Value) -> i64 {
     let (whole, fraction) = text.as_str().unwrap().split_once('.').unwrap();
-    assert_eq!(fraction.len(), 8);
-    format!("{whole}{fraction}").parse().unwrap()
+    assert!(fraction.len() <= 8);
+    format!("{whole}{fraction:0<8}").parse().unwrap()
 }
 
 fn apply(side: &mut Side8, levels: &Value) {
@@ -44,6 +45,7 @@ struct Judge {
     agree: usize,
     disagree: usize,
     snapshots: usize,
+    scale: Option<Scale>,
     events: Vec<FeedEvent>,
 }
 
@@ -60,6 +62,7 @@ impl Sink for Judge {
         apply(&mut self.bids, &diff["b"]);
         apply(&mut self.asks, &diff["a"]);
         let scale = update.instrument.scale;
+        self.scale = Some(scale);
         let (price, qty) = (
             10_i64.pow(8 - u32::from(scale.price)),
             10_i64.pow(8 - u32::from(scale.qty)),
@@ -98,18 +101,27 @@ impl Sink for Judge {
 
 #[test]
 fn every_book_of_the_recording_is_right() {
-    check(&BINANCE, 99_574, 1_059);
+    check(VenueId::BinanceSpot, &BINANCE, 99_574, 1_059);
 }
 
 #[test]
 fn every_book_of_its_first_file_is_right() {
-    check(&BINANCE[..1], 41_249, 560);
+    check(VenueId::BinanceSpot, &BINANCE[..1], 41_249, 560);
+}
+
+#[test]
+fn every_book_of_the_futures_recording_is_right() {
+    let Some(judge) = check(VenueId::BinanceUsdm, &USDM, 93_954, 573) else {
+        return;
+    };
+    assert_eq!((judge.books, judge.trades, judge.snapshots), (6_547, 21_309, 1));
+    assert_eq!(judge.scale, Some(Scale { price: 2, qty: 3 }), "the wire's decimals");
 }
 
 /// `agreements` counts the tickers with the update id of a diff next to them, as a plain script does that remembers the
 /// last of each.
-fn check(names: &[&str], messages: usize, agreements: usize) {
-    let Some(paths) = recordings(names) else { return };
+fn check(venue: VenueId, names: &[&str], messages: usize, agreements: usize) -> Option<Judge> {
+    let paths = recordings(names)?;
     // The plain reading of the recording: what should be told, counted by kind.
     let lines: Vec<Value> = frames(&paths, usize::MAX)
         .iter()
@@ -118,9 +130,13 @@ fn check(names: &[&str], messages: usize, agreements: usize) {
     let snapshot = lines.iter().find(|line| line.get("lastUpdateId").is_some()).unwrap();
     let last_update_id = snapshot["lastUpdateId"].as_u64().unwrap();
     let is_diff = |line: &&Value| line["data"]["e"] == "depthUpdate";
+    let continues = |last_id: u64| match venue {
+        VenueId::BinanceUsdm => last_id >= last_update_id,
+        _ => last_id > last_update_id,
+    };
     let sync = lines
         .iter()
-        .position(|line| is_diff(&line) && line["data"]["u"].as_u64() > Some(last_update_id))
+        .position(|line| is_diff(&line) && line["data"]["u"].as_u64().is_some_and(continues))
         .unwrap();
     let told = &lines[sync..];
     let diffs: VecDeque<Value> = told.iter().filter(is_diff).map(|line| line["data"].clone()).collect();
@@ -141,9 +157,10 @@ fn check(names: &[&str], messages: usize, agreements: usize) {
         agree: 0,
         disagree: 0,
         snapshots: 0,
+        scale: None,
         events: Vec::new(),
     };
-    let mut session = Session::new(&SessionConfig::new(VenueId::BinanceSpot, ["BTCUSDT"])).unwrap();
+    let mut session = Session::new(&SessionConfig::new(venue, ["BTCUSDT"])).unwrap();
     let mut reader = CaptureReader::open(&paths).unwrap();
     let summary = replay(&mut reader, &mut session, &mut judge, unpaced).unwrap();
 
@@ -178,4 +195,5 @@ fn check(names: &[&str], messages: usize, agreements: usize) {
         .count();
     assert_eq!(count(|event| matches!(event, FeedEvent::Outdated { .. })), before_sync);
     assert_eq!(session.quality(SymbolId(0)), Quality::Verified);
+    Some(judge)
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use quantumflow_feeds::venue::SessionConfig;
 use quantumflow_feeds::{Side, SymbolId, VenueId};
 use venue_support::{
-    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_10, OKX_TODAY, Rig, frames, recordings,
+    BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_10, OKX_TODAY, Rig, USDM, frames, recordings,
 };
 
 fn mutate(frame: &str, edits: &[(prop::sample::Index, u8, u8)]) -> String {
@@ -54,18 +54,20 @@ proptest! {
         okx_edits in proptest::collection::vec((0_usize..120, edits()), 1..6),
     ) {
         let (Some(binance), Some(kraken)) = (recordings(&BINANCE[..1]), recordings(&KRAKEN_10)) else { return Ok(()) };
-        let mut rig = Rig::binance(&["BTCUSDT"]);
-        let mut lines = frames(&binance, 120);
-        for (at, edits) in &binance_edits {
-            lines[*at].1 = mutate(&lines[*at].1, edits);
-        }
-        for (_, frame) in &lines {
-            match frame.starts_with("{\"lastUpdateId\"") {
-                true => rig.snapshot(0, Ok(frame)),
-                false => rig.frame(frame),
+        let Some(usdm) = recordings(&USDM) else { return Ok(()) };
+        for (mut rig, recording) in [(Rig::binance(&["BTCUSDT"]), &binance), (Rig::usdm(&["BTCUSDT"]), &usdm)] {
+            let mut lines = frames(recording, 120);
+            for (at, edits) in &binance_edits {
+                lines[*at].1 = mutate(&lines[*at].1, edits);
             }
-            rig.wait_ms(100);
-            check(&rig);
+            for (_, frame) in &lines {
+                match frame.starts_with("{\"lastUpdateId\"") {
+                    true => rig.snapshot(0, Ok(frame)),
+                    false => rig.frame(frame),
+                }
+                rig.wait_ms(100);
+                check(&rig);
+            }
         }
         let mut rig = Rig::kraken(&["BTC/USD"]);
         let mut lines = frames(&kraken, 120);

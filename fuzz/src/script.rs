@@ -37,6 +37,7 @@ pub fn seeds(venue: VenueId) -> Vec<Vec<u8>> {
         VenueId::OkxV5 => OKX_DECIMALS.to_vec(),
         VenueId::CoinbaseAdvanced => COINBASE_DECIMALS.to_vec(),
         VenueId::CoinbaseExchange => COINBASE_EXCHANGE_DECIMALS.to_vec(),
+        VenueId::BinanceUsdm => USDM_DECIMALS.to_vec(),
     });
     seeds
 }
@@ -335,6 +336,15 @@ f{"e":"depthUpdate","E":2,"s":"BTCUSDT","U":7,"u":7,"b":[["10.123","0.5"]],"a":[
 f{"e":"trade","E":1,"s":"BTCUSDT","t":1,"p":"10.2001","q":"1.0","T":1,"m":true,"M":true}
 f{"u":8,"s":"BTCUSDT","b":"10.123","B":"0.5","a":"10.5","A":"2.0"}
 f{"e":"depthUpdate","E":3,"s":"BTCUSDT","U":8,"u":8,"b":[],"a":[["10.6","1.00000001"]]}
+"#;
+
+const USDM_DECIMALS: &[u8] = br#"f{"e":"depthUpdate","E":1,"T":1,"s":"BTCUSDT","U":5,"u":6,"pu":3,"b":[["10.10","1.000"]],"a":[]}
+s{"lastUpdateId":5,"E":1,"T":1,"bids":[["10.00","1.000"]],"asks":[["10.50","2.000"]]}
+f{"e":"depthUpdate","E":2,"T":2,"s":"BTCUSDT","ps":"BTCUSDT","U":9,"u":9,"pu":6,"b":[["10.123","0.5"]],"a":[],"st":1}
+f{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":1,"p":"10.2001","q":"1.0","X":"MARKET","m":true,"st":1}
+f{"e":"trade","E":1,"T":1,"s":"BTCUSDT","t":2,"p":"0","q":"0","X":"NA","m":true,"st":1}
+f{"e":"bookTicker","u":9,"s":"BTCUSDT","ps":"BTCUSDT","b":"10.123","B":"0.5","a":"10.50","A":"2.000","T":2,"E":2,"st":1}
+f{"e":"depthUpdate","E":3,"T":3,"s":"BTCUSDT","ps":"BTCUSDT","U":12,"u":12,"pu":9,"b":[],"a":[["10.60","1.00000001"]],"st":1}
 "#;
 
 const KRAKEN_DECIMALS: &[u8] = br#"f{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":10.0,"qty":1.00}],"asks":[{"price":10.5,"qty":1.00}],"checksum":1,"timestamp":"2026-01-05T00:00:00.000000Z"}]}

@@ -162,7 +162,7 @@ pub fn market_capture(config: &CaptureConfig, writer: &mut dyn Write) -> Result<
         while let Some((time, symbol)) = fetches.front().copied().filter(|(time, _)| *time <= next) {
             fetches.pop_front();
             let name = &symbols[symbol];
-            let reply = exchange.rest(&format!("/api/v3/depth?symbol={name}&limit=5000"), time);
+            let reply = exchange.rest(&rest_target(config.venue, name), time);
             // What fell due on the way to this time was said before the answer.
             write_batch(&mut exchange, key, time, &mut writer, &refused, |_, _| {})?;
             writer.note(time, "rest", name)?;
@@ -203,18 +203,22 @@ fn write_batch(
 /// Where to connect and what to ask for: books and trades of every symbol, and Binance's tops.
 fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<String>) {
     match config.venue {
-        VenueId::BinanceSpot => {
+        VenueId::BinanceSpot | VenueId::BinanceUsdm => {
+            let (path, depth) = match config.venue {
+                VenueId::BinanceUsdm => ("/public/stream", "depth@0ms"),
+                _ => ("/stream", "depth@100ms"),
+            };
             let streams = symbols.iter().flat_map(|symbol| {
                 let lower = symbol.to_lowercase();
                 [
-                    format!("\"{lower}@depth@100ms\""),
+                    format!("\"{lower}@{depth}\""),
                     format!("\"{lower}@bookTicker\""),
                     format!("\"{lower}@trade\""),
                 ]
             });
             let params = streams.collect::<Vec<_>>().join(",");
             (
-                "/stream",
+                path,
                 vec![format!("{{\"method\":\"SUBSCRIBE\",\"params\":[{params}],\"id\":1}}")],
             )
         }
@@ -267,6 +271,14 @@ fn requests(config: &CaptureConfig, symbols: &[String]) -> (&'static str, Vec<St
                 vec![format!("{{\"id\":\"1\",\"op\":\"subscribe\",\"args\":[{args}]}}")],
             )
         }
+    }
+}
+
+/// What to ask REST for a whole book.
+fn rest_target(venue: VenueId, symbol: &str) -> String {
+    match venue {
+        VenueId::BinanceUsdm => format!("/fapi/v1/depth?symbol={symbol}&limit=1000"),
+        _ => format!("/api/v3/depth?symbol={symbol}&limit=5000"),
     }
 }
 

@@ -13,10 +13,10 @@ pub struct SessionConfig {
     pub venue: VenueId,
     /// The instruments, as the venue spells them in its messages: `BTCUSDT` (any case), `BTC/USD`.
     pub symbols: Vec<String>,
-    /// Levels per side. Binance: how many the REST snapshot has (100 to 5000; the book holds what the diffs bring on top;
-    /// a book seeded with few levels has holes once the price has moved). Kraken: the subscribed depth
-    /// (10, 25, 100, 500 or 1000); its checksum covers ten. Bybit: the subscribed depth (1, 50, 200 or 1000).
-    /// OKX: 400. Coinbase: 0, it sends whole books.
+    /// Levels per side. Binance: how many the REST snapshot has (spot 100 to 5000, futures 50, 100, 500 or 1000; the
+    /// book holds what the diffs bring on top; a book seeded with few levels has holes once the price has moved).
+    /// Kraken: the subscribed depth (10, 25, 100, 500 or 1000); its checksum covers ten. Bybit: the subscribed depth (1,
+    /// 50, 200 or 1000). OKX: 400. Coinbase: 0, it sends whole books.
     pub depth: u32,
     /// Subscribe to trades.
     pub trades: bool,
@@ -25,8 +25,8 @@ pub struct SessionConfig {
     /// Bytes of raw frames that one symbol may keep while it waits for its REST snapshot (Binance). Reserved at the
     /// start, for each symbol.
     pub backlog_bytes: usize,
-    /// REST request weight that this session may use per minute (Binance allows 6,000 per address; a snapshot of 5,000
-    /// levels costs 250).
+    /// REST request weight that this session may use per minute. Binance spot allows 6,000 per address, and a snapshot of
+    /// 5,000 levels costs 250; its futures allow 2,400, and 1,000 levels cost 20.
     pub rest_weight_per_minute: u32,
     /// How long a request for a snapshot may stay without a reply before it counts as failed.
     pub snapshot_timeout: Duration,
@@ -51,7 +51,7 @@ impl SessionConfig {
             trades: true,
             tops: true,
             backlog_bytes: 8 << 20,
-            rest_weight_per_minute: 3000,
+            rest_weight_per_minute: rest_weight_limit(venue) / 2,
             snapshot_timeout: Duration::from_secs(15),
             subscription_timeout: facts.subscription_timeout,
             book_silence: Duration::from_secs(30),
@@ -108,7 +108,7 @@ impl SessionConfig {
                 "rest_weight_per_minute",
                 u64::from(self.rest_weight_per_minute),
                 250,
-                6000,
+                u64::from(rest_weight_limit(venue)),
             ),
             ("snapshot_timeout", self.snapshot_timeout.as_secs(), 1, 600),
             ("subscription_timeout", self.subscription_timeout.as_secs(), 1, 600),
@@ -131,6 +131,14 @@ impl SessionConfig {
             }
         }
         Ok(spellings)
+    }
+}
+
+/// REST request weight that a venue allows one address per minute.
+const fn rest_weight_limit(venue: VenueId) -> u32 {
+    match venue {
+        VenueId::BinanceUsdm => 2400,
+        _ => 6000,
     }
 }
 

@@ -40,13 +40,14 @@ impl VenueId {
     /// What is fixed about it.
     pub fn facts(self) -> &'static Facts {
         match self {
-            Self::BinanceSpot => &binance::FACTS,
+            Self::BinanceSpot => &binance::spot::FACTS,
             Self::KrakenV2 => &kraken::FACTS,
             Self::BybitSpot => &bybit::SPOT,
             Self::BybitLinear => &bybit::LINEAR,
             Self::OkxV5 => &okx::FACTS,
             Self::CoinbaseAdvanced => &coinbase::FACTS,
             Self::CoinbaseExchange => &coinbase_exchange::FACTS,
+            Self::BinanceUsdm => &binance::usdm::FACTS,
         }
     }
 }

@@ -55,13 +55,14 @@ use session::VenueSession;
 pub struct Session(Dialect);
 
 enum Dialect {
-    Binance(VenueSession<binance::Binance>),
+    Binance(VenueSession<binance::Binance<binance::spot::Spot>>),
     Kraken(VenueSession<kraken::Kraken>),
     BybitSpot(VenueSession<bybit::Bybit>),
     BybitLinear(VenueSession<bybit::Bybit>),
     Okx(VenueSession<okx::Okx>),
     Coinbase(VenueSession<coinbase::Coinbase>),
     CoinbaseExchange(VenueSession<coinbase_exchange::CoinbaseExchange>),
+    BinanceUsdm(VenueSession<binance::Binance<binance::usdm::Usdm>>),
 }
 
 macro_rules! each {
@@ -74,6 +75,7 @@ macro_rules! each {
             Dialect::Okx($dialect) => $call,
             Dialect::Coinbase($dialect) => $call,
             Dialect::CoinbaseExchange($dialect) => $call,
+            Dialect::BinanceUsdm($dialect) => $call,
         }
     };
 }
@@ -93,6 +95,7 @@ impl Session {
             VenueId::OkxV5 => Dialect::Okx(VenueSession::new(config, spellings)),
             VenueId::CoinbaseAdvanced => Dialect::Coinbase(VenueSession::new(config, spellings)),
             VenueId::CoinbaseExchange => Dialect::CoinbaseExchange(VenueSession::new(config, spellings)),
+            VenueId::BinanceUsdm => Dialect::BinanceUsdm(VenueSession::new(config, spellings)),
         }))
     }
 
@@ -106,6 +109,7 @@ impl Session {
             Dialect::Okx(_) => VenueId::OkxV5,
             Dialect::Coinbase(_) => VenueId::CoinbaseAdvanced,
             Dialect::CoinbaseExchange(_) => VenueId::CoinbaseExchange,
+            Dialect::BinanceUsdm(_) => VenueId::BinanceUsdm,
         }
     }
 

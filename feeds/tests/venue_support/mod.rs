@@ -25,6 +25,7 @@ pub fn recordings(names: &[&str]) -> Option<Vec<PathBuf>> {
 
 pub const BINANCE: [&str; 2] = ["binance/spot/btcusdt_20240808.gz", "binance/spot/btcusdt_20240809.gz"];
 pub const BYBIT: [&str; 1] = ["bybit/reshaped_v5_orderbook50.jsonl.gz"];
+pub const USDM: [&str; 1] = ["binance/usdm/btcusdt_20240808.gz"];
 pub const KRAKEN_10: [&str; 1] = ["kraken/kraken_v2_btcusd_l2.jsonl.gz"];
 pub const KRAKEN_25: [&str; 1] = ["kraken/kraken_v2_btcusd_sample.jsonl.gz"];
 pub const OKX_2022: [&str; 1] = ["okx/okx_v5_books_20220513.jsonl.gz"];
@@ -126,6 +127,10 @@ impl Rig {
 
     pub fn binance(symbols: &[&str]) -> Self {
         Self::open(&SessionConfig::new(VenueId::BinanceSpot, symbols.iter().copied()))
+    }
+
+    pub fn usdm(symbols: &[&str]) -> Self {
+        Self::open(&SessionConfig::new(VenueId::BinanceUsdm, symbols.iter().copied()))
     }
 
     pub fn kraken(symbols: &[&str]) -> Self {

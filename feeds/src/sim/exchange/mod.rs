@@ -181,7 +181,7 @@ pub(super) trait Exchange: Send {
 /// A dialect of a venue over a market.
 pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options) -> Box<dyn Dialect> {
     match venue {
-        VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
+        VenueId::BinanceSpot | VenueId::BinanceUsdm => Box::new(Binance::new(venue, market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
         VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
         VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),

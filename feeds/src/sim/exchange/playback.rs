@@ -147,7 +147,7 @@ impl Playback {
     ) -> Self {
         clients.mind(Manners {
             shutdown_message: match venue {
-                VenueId::BinanceSpot => binance::shutdown_message,
+                VenueId::BinanceSpot | VenueId::BinanceUsdm => binance::shutdown_message,
                 VenueId::KrakenV2 => kraken::shutdown_message,
                 VenueId::BybitSpot | VenueId::BybitLinear | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
                     Manners::default().shutdown_message
@@ -419,8 +419,9 @@ impl Exchange for Playback {
     fn connect(&mut self, target: &str, now: UnixNanos) -> Result<ClientKey, u16> {
         self.clients.now = now;
         let (is_subscribed, is_combined) = match self.venue {
-            VenueId::BinanceSpot => {
-                let (is_combined, names) = binance::streams_of(Target(target)).ok_or(404u16)?;
+            VenueId::BinanceSpot | VenueId::BinanceUsdm => {
+                let (is_combined, names) =
+                    binance::streams_of(binance::Product::of(self.venue), Target(target)).ok_or(404u16)?;
                 (!names.is_empty(), is_combined)
             }
             VenueId::KrakenV2 if Target(target).path() == "/v2" => (false, false),
@@ -472,7 +473,7 @@ impl Exchange for Playback {
     fn receive(&mut self, key: ClientKey, text: &str, now: UnixNanos) {
         self.clients.now = now;
         match self.venue {
-            VenueId::BinanceSpot => self.binance_request(key, text),
+            VenueId::BinanceSpot | VenueId::BinanceUsdm => self.binance_request(key, text),
             VenueId::KrakenV2 => self.kraken_request(key, text),
             VenueId::BybitSpot => self.bybit_request(bybit::Product::Spot, key, text),
             VenueId::BybitLinear => self.bybit_request(bybit::Product::Linear, key, text),
@@ -491,11 +492,14 @@ impl Exchange for Playback {
     fn rest(&mut self, target: &str, now: UnixNanos) -> RestReply {
         self.clients.now = now;
         let target = Target(target);
-        let symbol = match (self.venue, target.path()) {
-            (VenueId::BinanceSpot, "/api/v3/depth") => target.query("symbol"),
-            (VenueId::OkxV5, okx::REST_BOOK_PATH) => Some(target.query("instId").unwrap_or("")),
-            (_, "/api/v3/ping") => return RestReply::json(200, "{}"),
-            (_, "/api/v3/time") => return RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000)),
+        let call = target.path().strip_prefix(binance::Product::of(self.venue).rest_root());
+        let symbol = match (self.venue, target.path(), call) {
+            (VenueId::BinanceSpot | VenueId::BinanceUsdm, _, Some("/depth")) => target.query("symbol"),
+            (VenueId::OkxV5, okx::REST_BOOK_PATH, _) => Some(target.query("instId").unwrap_or("")),
+            (_, _, Some("/ping")) => return RestReply::json(200, "{}"),
+            (_, _, Some("/time")) => {
+                return RestReply::json(200, format!("{{\"serverTime\":{}}}", now.0 / 1_000_000));
+            }
             _ => return RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
         };
         let Some(symbol) = symbol else {
@@ -548,9 +552,7 @@ fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>,
         match reader.next_record() {
             Ok(None) => return Ok(None),
             // Other recorders write a REST body as a line like any other.
-            Ok(Some(Record::Frame { frame, .. }))
-                if venue == VenueId::BinanceSpot && frame.starts_with(b"{\"lastUpdateId\":") =>
-            {
+            Ok(Some(Record::Frame { frame, .. })) if is_binance(venue) && frame.starts_with(b"{\"lastUpdateId\":") => {
                 return Ok(Some(Item::Snapshot {
                     symbol: None,
                     body: frame.to_vec(),
@@ -574,6 +576,10 @@ fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>,
     }
 }
 
+fn is_binance(venue: VenueId) -> bool {
+    matches!(venue, VenueId::BinanceSpot | VenueId::BinanceUsdm)
+}
+
 /// What a recorded frame is, from its beginning, and whose.
 fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
     let mut head = &frame[..frame.len().min(HEAD_BYTES)];
@@ -583,9 +589,10 @@ fn classify(venue: VenueId, frame: &[u8]) -> (MessageKind, Option<&str>) {
     let head = std::str::from_utf8(head).unwrap_or_default();
     let value = |key: &str| head.split_once(key).and_then(|(_, rest)| rest.split('"').next());
     match venue {
-        VenueId::BinanceSpot => {
+        VenueId::BinanceSpot | VenueId::BinanceUsdm => {
             let kind = match value("\"e\":\"") {
                 Some("depthUpdate") => MessageKind::BookUpdate,
+                Some("bookTicker") => MessageKind::BookTicker,
                 Some("trade" | "aggTrade") => MessageKind::Trade,
                 Some("serverShutdown") => MessageKind::Status,
                 Some(_) => MessageKind::Other,

@@ -10,6 +10,7 @@ use super::*;
 fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::ALL.len()]) {
     let (symbol, target, request) = match venue {
         VenueId::BinanceSpot => ("BTCUSDT", "/ws/btcusdt@depth/btcusdt@bookTicker", None),
+        VenueId::BinanceUsdm => ("BTCUSDT", "/public/ws/btcusdt@depth@0ms/btcusdt@bookTicker", None),
         VenueId::KrakenV2 => {
             let request = r#"{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":25}}"#;
             ("BTC/USD", "/v2", Some(request))

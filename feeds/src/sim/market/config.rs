@@ -46,16 +46,15 @@ impl SymbolConfig {
                 row.build(symbol, Scale { price, qty }, price, qty)
             }
             VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {
-                let decimals = row.tick_decimals;
-                row.build(
-                    symbol,
-                    Scale {
-                        price: decimals,
-                        qty: 8,
-                    },
-                    decimals,
-                    8,
-                )
+                let price = row.tick_decimals;
+                row.build(symbol, Scale { price, qty: 8 }, price, 8)
+            }
+            VenueId::BinanceUsdm => {
+                let scale = Scale {
+                    price: row.tick_decimals,
+                    qty: row.lot_decimals.min(3),
+                };
+                row.build(symbol, scale, scale.price, scale.qty)
             }
             // Kraken prints exactly the decimals of the pair; its quantities always carry eight.
             VenueId::KrakenV2 => {

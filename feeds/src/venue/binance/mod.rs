@@ -1,56 +1,42 @@
-//! Binance spot: diffs spliced into a REST snapshot, an unbroken chain of update ids, the venue's own best bid and ask
-//! as the second witness.
-//!
-//! The rule (venue documentation, "How to manage a local order book correctly", text of November 2025): keep the diffs
-//! while the snapshot is fetched; a snapshot older than the first kept diff is fetched again; diffs that it contains
-//! are dropped; the first that is left must continue it; from then on a diff that is contained already is dropped, one
-//! that skips an id is a gap. Quantities are absolute, and deleting a level that is not there is normal.
-//!
-//! The venue has no checksum, and a chain of ids says nothing of the book's content. A `bookTicker` with the update id
-//! of a diff does: where the two disagree the book is not shown any more.
+//! Binance: [`spot`] and the futures settled in stablecoins, [`usdm`]. Each has a fact sheet of its own; one parser and
+//! one scanner read both, with what differs filled in at compile time.
 
 mod front;
 mod parse;
+mod product;
 mod scan;
+pub mod spot;
 #[cfg(test)]
 mod tests;
+pub mod usdm;
 
-pub use parse::Parser;
-
-use std::time::Duration;
+use std::marker::PhantomData;
 
 use crate::types::SymbolId;
 
 use super::SessionConfig;
-use super::facts::{Facts, is_plain};
 use super::message::BookMessage;
 use super::rules::{Rules, SnapshotSource, Standing, Verdict};
+use product::Product;
+use spot::Spot;
+use usdm::Usdm;
 
-pub(super) const FACTS: Facts = Facts {
-    name: "binance",
-    websocket_url: "wss://stream.binance.com:9443",
-    rest_url: "https://api.binance.com",
-    has_rest_snapshots: true,
-    symbols: ["BTCUSDT", "ETHUSDT"],
-    spelling: str::to_ascii_uppercase,
-    is_symbol: |symbol| is_plain(symbol, b"-_."),
-    has_depth: |depth| matches!(depth, 100..=5000),
-    depths: "100 to 5000",
-    default_depth: 5000,
-    // Nobody answers, and a quiet pair may have no update for long.
-    subscription_timeout: Duration::from_secs(60),
-    connection_silence: None,
-};
+/// Reads frames of Binance spot.
+pub type Parser = parse::ProductParser<Spot>;
 
-/// The rules of Binance spot.
-pub(super) struct Binance {
+/// Reads frames of Binance USDⓈ-M futures.
+pub type UsdmParser = parse::ProductParser<Usdm>;
+
+/// The rules of a product of Binance.
+pub(super) struct Binance<P> {
     websocket_path: String,
     rest_paths: Vec<String>,
     snapshot_weight: u32,
+    product: PhantomData<P>,
 }
 
-impl Rules for Binance {
-    type Wire = Parser;
+impl<P: Product> Rules for Binance<P> {
+    type Wire = parse::ProductParser<P>;
 
     const SNAPSHOTS: SnapshotSource = SnapshotSource::Rest;
     const IS_CHAINED: bool = true;
@@ -60,7 +46,7 @@ impl Rules for Binance {
         let mut streams = Vec::new();
         for symbol in symbols {
             let lower = symbol.to_ascii_lowercase();
-            streams.push(format!("{lower}@depth@100ms"));
+            streams.push(format!("{lower}@{}", P::DEPTH_STREAM));
             if config.trades {
                 streams.push(format!("{lower}@trade"));
             }
@@ -68,11 +54,12 @@ impl Rules for Binance {
                 streams.push(format!("{lower}@bookTicker"));
             }
         }
-        let rest_path = |symbol: &String| format!("/api/v3/depth?symbol={symbol}&limit={depth}");
+        let rest_path = |symbol: &String| format!("{}?symbol={symbol}&limit={depth}", P::SNAPSHOT_PATH);
         Self {
-            websocket_path: format!("/stream?streams={}", streams.join("/")),
+            websocket_path: format!("{}?streams={}", P::STREAM_PATH, streams.join("/")),
             rest_paths: symbols.iter().map(rest_path).collect(),
-            snapshot_weight: snapshot_weight(depth),
+            snapshot_weight: P::snapshot_weight(depth),
+            product: PhantomData,
         }
     }
 
@@ -90,28 +77,10 @@ impl Rules for Binance {
 
     #[inline]
     fn judge(&self, standing: Standing, diff: &BookMessage) -> Verdict {
-        let expected = standing.last_id.saturating_add(1);
-        if diff.last_id < expected {
-            Verdict::Contained
-        } else if diff.first_id > expected {
-            let got = diff.first_id;
-            Verdict::Gap { expected, got }
-        } else {
-            Verdict::Continues
-        }
+        P::judge(standing, diff)
     }
 
     fn may_be_book(frame: &[u8]) -> bool {
         frame.windows(5).any(|window| window == b"depth")
-    }
-}
-
-/// What a REST snapshot of that many levels costs (venue documentation, `GET /api/v3/depth`).
-fn snapshot_weight(depth: u32) -> u32 {
-    match depth {
-        0..=100 => 5,
-        101..=500 => 25,
-        501..=1000 => 50,
-        _ => 250,
     }
 }

@@ -1,10 +1,11 @@
 //! Binance's messages: the scanner first, the slow road for everything else, one result type.
 
+use std::marker::PhantomData;
+
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId};
 use crate::venue::fields::{decimal_of, decimals_of, level_decimals, levels, millis, pair, required, whole};
 use crate::venue::json::{Json, JsonReader};
-use crate::venue::levels::LevelScalers;
 use crate::venue::message::{
     Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route, Scalers, Ticker,
 };
@@ -12,10 +13,11 @@ use crate::venue::symbols::{SymbolTable, named_in};
 use crate::venue::wire::{ScalerTable, Wire};
 
 use super::front::DiffFront;
+use super::product::Product;
 use super::scan;
 
-/// Reads frames of Binance.
-pub struct Parser {
+/// Reads frames of a product of Binance.
+pub struct ProductParser<P> {
     upper: SymbolTable,
     lower: SymbolTable,
     scalers: ScalerTable,
@@ -23,9 +25,10 @@ pub struct Parser {
     fronts: Vec<DiffFront>,
     likely: SymbolId,
     json: JsonReader,
+    product: PhantomData<P>,
 }
 
-impl Wire for Parser {
+impl<P: Product> Wire for ProductParser<P> {
     type Head = scan::Head;
 
     fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
@@ -37,6 +40,7 @@ impl Wire for Parser {
             lower: SymbolTable::new(lower.iter().map(String::as_str)),
             likely: SymbolId(0),
             json: JsonReader::new(),
+            product: PhantomData,
         }
     }
 
@@ -46,9 +50,9 @@ impl Wire for Parser {
 
     #[inline]
     fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        match self.head(frame) {
+        match head(self, frame) {
             Some(head) => Ok(Route::Market(Market::whole(head.symbol, head.kind(), Some(head)))),
-            None => self.route_slowly(frame),
+            None => route_slowly(self, frame),
         }
     }
 
@@ -60,8 +64,10 @@ impl Wire for Parser {
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Option<Message> {
-        let message = scan::body(frame, head, self.scalers.of(head.symbol), changes, prints)?;
-        if let Some(front) = head.unknown_front(frame) {
+        let message = scan::body::<P>(frame, head, self.scalers.of(head.symbol), changes, prints)?;
+        if P::HAS_PLAIN_FRONT
+            && let Some(front) = head.unknown_front(frame)
+        {
             self.fronts[head.symbol.index()].learn(front);
         }
         Some(message)
@@ -85,8 +91,8 @@ impl Wire for Parser {
         } = self;
         json.read(frame, |json| {
             let envelope = Envelope::open(json)?;
-            match envelope.route(upper, lower)? {
-                Target::Market(symbol, payload) => payload.read(symbol, scalers.plain(symbol), changes, prints),
+            match envelope.route::<P>(upper, lower)? {
+                Target::Market(symbol, payload) => payload.read::<P>(symbol, scalers.plain(symbol), changes, prints),
                 Target::Other(notice) => Ok(Message::Notice(notice)),
             }
         })
@@ -95,7 +101,7 @@ impl Wire for Parser {
 
     fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
         let Self { upper, lower, json, .. } = self;
-        json.read(frame, |json| match Envelope::open(json)?.route(upper, lower)? {
+        json.read(frame, |json| match Envelope::open(json)?.route::<P>(upper, lower)? {
             Target::Market(_, payload) => payload.decimals(),
             Target::Other(_) => Ok(MessageDecimals::default()),
         })
@@ -104,8 +110,8 @@ impl Wire for Parser {
 
     fn rest_snapshot(&mut self, body: &[u8], out: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
         out.clear();
-        if let Some(last_update_id) = scan::snapshot(body, &mut LevelScalers::new(WIRE_SCALERS), out) {
-            return Ok((last_update_id, trim(out)));
+        if let Some(read) = P::scan_snapshot(body, out) {
+            return Ok(read);
         }
         out.clear();
         let read = self.json.read(body, |json| {
@@ -115,7 +121,7 @@ impl Wire for Parser {
             let mut needed = MessageDecimals::default();
             level_decimals(bids, pair, &mut needed)?;
             level_decimals(asks, pair, &mut needed)?;
-            let scale = needed.significant();
+            let scale = P::snapshot_scale(first_decimals(bids, asks)?, needed);
             let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
             levels(bids, Side::Bid, scalers, pair, out)?;
             levels(asks, Side::Ask, scalers, pair, out)?;
@@ -130,44 +136,55 @@ impl Wire for Parser {
     }
 }
 
-impl Parser {
-    /// The head of a hot shape, by the front of the symbol's last diff if it is one more of them.
-    #[inline]
-    fn head(&mut self, frame: &[u8]) -> Option<scan::Head> {
-        let known = |symbol: SymbolId| scan::known_head(frame, self.fronts.get(symbol.index())?, symbol);
-        let last = self.likely;
-        if let Some(head) = known(last) {
-            return Some(head);
-        }
-        // One connection brings many symbols: the wrapper says early whose front to try.
-        if let Some(symbol) = scan::stream_symbol(frame, &self.lower, last)
-            && symbol != last
-            && let Some(head) = known(symbol)
-        {
-            self.likely = symbol;
-            return Some(head);
-        }
-        let head = scan::head(frame, &self.upper, &self.lower, last)?;
-        self.likely = head.symbol;
-        if head.symbol != last && head.kind() == Kind::Update {
-            return Some(known(head.symbol).unwrap_or(head));
-        }
-        Some(head)
+/// The head of a hot shape, by the front of the symbol's last diff if it is one more of them.
+#[inline]
+fn head<P: Product>(parser: &mut ProductParser<P>, frame: &[u8]) -> Option<scan::Head> {
+    let ProductParser {
+        upper,
+        lower,
+        fronts,
+        likely,
+        ..
+    } = parser;
+    let last = *likely;
+    if !P::HAS_PLAIN_FRONT {
+        let head = scan::head::<P>(frame, upper, lower, last)?;
+        *likely = head.symbol;
+        return Some(head);
     }
+    let known = |symbol: SymbolId| scan::known_head(frame, fronts.get(symbol.index())?, symbol);
+    if let Some(head) = known(last) {
+        return Some(head);
+    }
+    // One connection brings many symbols: the wrapper says early whose front to try.
+    if let Some(symbol) = scan::stream_symbol(frame, lower, last)
+        && symbol != last
+        && let Some(head) = known(symbol)
+    {
+        *likely = symbol;
+        return Some(head);
+    }
+    let head = scan::head::<P>(frame, upper, lower, last)?;
+    *likely = head.symbol;
+    if head.symbol != last && head.kind() == Kind::Update {
+        return Some(known(head.symbol).unwrap_or(head));
+    }
+    Some(head)
+}
 
-    #[cold]
-    #[inline(never)]
-    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        let Self { upper, lower, json, .. } = self;
-        json.read(frame, |json| {
-            let envelope = Envelope::open(json)?;
-            Ok(match envelope.route(upper, lower)? {
-                Target::Market(symbol, payload) => Route::Market(Market::whole(symbol, payload.kind(), None)),
-                Target::Other(notice) => Route::Notice(notice),
-            })
+/// Finds whose frame it is, by the slow road.
+#[cold]
+#[inline(never)]
+fn route_slowly<P: Product>(parser: &mut ProductParser<P>, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
+    let ProductParser { upper, lower, json, .. } = parser;
+    json.read(frame, |json| {
+        let envelope = Envelope::open(json)?;
+        Ok(match envelope.route::<P>(upper, lower)? {
+            Target::Market(symbol, payload) => Route::Market(Market::whole(symbol, payload.kind(), None)),
+            Target::Other(notice) => Route::Notice(notice),
         })
-        .unwrap_or(Err(ParseError::Malformed))
-    }
+    })
+    .unwrap_or(Err(ParseError::Malformed))
 }
 
 /// A frame as JSON: the payload, and the name of its stream where it is wrapped.
@@ -204,7 +221,7 @@ impl<'tape, 'text> Envelope<'tape, 'text> {
     }
 
     /// Says what the payload is and checks that the stream promised it.
-    fn route(&self, upper: &SymbolTable, lower: &SymbolTable) -> Result<Target<'tape, 'text>, ParseError> {
+    fn route<P: Product>(&self, upper: &SymbolTable, lower: &SymbolTable) -> Result<Target<'tape, 'text>, ParseError> {
         let payload = self.payload;
         let keys = ["e", "s", "u", "b", "B", "result", "id", "error", "code"];
         let [event, symbol, u, b, big_b, result, id, error, code] = payload.get(keys).ok_or(ParseError::Malformed)?;
@@ -215,8 +232,10 @@ impl<'tape, 'text> Envelope<'tape, 'text> {
             Some("depthUpdate") => Payload::Diff(payload),
             Some("trade") => Payload::Trade(payload),
             Some("serverShutdown") => return Ok(Target::Other(Notice::Shutdown)),
+            event if event == P::TICKER_EVENT && u.is_some() && b.is_some() && big_b.is_some() => {
+                Payload::Ticker(payload)
+            }
             Some(_) => return Err(ParseError::Malformed),
-            None if u.is_some() && b.is_some() && big_b.is_some() => Payload::Ticker(payload),
             None if self.stream.is_none() && (error.is_some() || code.is_some()) => {
                 return Ok(Target::Other(Notice::Answer(Answer::REFUSED)));
             }
@@ -230,7 +249,7 @@ impl<'tape, 'text> Envelope<'tape, 'text> {
         if let Some(stream) = self.stream {
             let (of, name) = stream.split_once('@').ok_or(ParseError::Malformed)?;
             let promised = match target {
-                Payload::Diff(_) => matches!(name, "depth@100ms" | "depth"),
+                Payload::Diff(_) => P::is_depth_stream(name),
                 Payload::Ticker(_) => name == "bookTicker",
                 Payload::Trade(_) => name == "trade",
             };
@@ -251,7 +270,7 @@ impl Payload<'_, '_> {
         }
     }
 
-    fn read(
+    fn read<P: Product>(
         &self,
         symbol: SymbolId,
         scalers: Scalers,
@@ -264,7 +283,12 @@ impl Payload<'_, '_> {
             Self::Diff(json) => {
                 let [time, first, last, bids, asks] =
                     json.get(["E", "U", "u", "b", "a"]).ok_or(ParseError::Malformed)?;
-                let diff = diff(symbol, whole(first)?, whole(last)?, whole(time)?)?;
+                let ids = DiffIds {
+                    first: whole(first)?,
+                    last: whole(last)?,
+                    previous: P::read_previous_id(json)?,
+                };
+                let diff = diff(symbol, ids, whole(time)?)?;
                 levels(bids, Side::Bid, scalers, pair, changes)?;
                 levels(asks, Side::Ask, scalers, pair, changes)?;
                 Ok(diff)
@@ -283,14 +307,18 @@ impl Payload<'_, '_> {
                 let [trade_id, p, q, time, buyer_is_maker] =
                     json.get(["t", "p", "q", "T", "m"]).ok_or(ParseError::Malformed)?;
                 let buyer_is_maker = required(buyer_is_maker)?.bool().ok_or(ParseError::Malformed)?;
-                prints.push(Print {
+                let print = Print {
                     symbol,
                     trade_id: whole(trade_id)?,
                     price: price(p)?,
                     qty: qty(q)?,
                     aggressor: if buyer_is_maker { Side::Ask } else { Side::Bid },
                     exchange_time: millis(whole(time)?)?,
-                });
+                };
+                if !P::is_trade(json)? {
+                    return Ok(Message::Notice(Notice::Control));
+                }
+                prints.push(print);
                 Ok(Message::Trades { is_snapshot: false })
             }
         }
@@ -319,54 +347,42 @@ impl Payload<'_, '_> {
     }
 }
 
-/// Takes the decimals off that are zero in every level, and says how many are left.
-fn trim(levels: &mut [LevelChange]) -> Scale {
-    let trailing_zeros = |mantissa: i64, most: u8| {
-        let mut most = most;
-        while most > 0 && mantissa % ONE_AT[usize::from(most)] != 0 {
-            most -= 1;
-        }
-        most
+/// The decimals of the first level of a REST snapshot; none where it has no level.
+fn first_decimals(bids: Option<Json<'_, '_>>, asks: Option<Json<'_, '_>>) -> Result<MessageDecimals, ParseError> {
+    let first = |levels: Option<Json<'_, '_>>| -> Result<Option<MessageDecimals>, ParseError> {
+        let Some(level) = required(levels)?.items().ok_or(ParseError::Malformed)?.next() else {
+            return Ok(None);
+        };
+        let [price, qty] = pair(level).ok_or(ParseError::Malformed)?;
+        Ok(Some(MessageDecimals {
+            price: decimals_of(price)?,
+            qty: decimals_of(qty)?,
+        }))
     };
-    let (mut price_zeros, mut qty_zeros) = (WIRE_DECIMALS, WIRE_DECIMALS);
-    for level in levels.iter() {
-        price_zeros = trailing_zeros(level.price.0, price_zeros);
-        qty_zeros = trailing_zeros(level.qty.0, qty_zeros);
-    }
-    for level in levels {
-        level.price.0 /= ONE_AT[usize::from(price_zeros)];
-        level.qty.0 /= ONE_AT[usize::from(qty_zeros)];
-    }
-    Scale {
-        price: WIRE_DECIMALS - price_zeros,
-        qty: WIRE_DECIMALS - qty_zeros,
-    }
+    Ok(first(bids)?.or(first(asks)?).unwrap_or_default())
+}
+
+/// The ids of a diff.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DiffIds {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// The last id of the diff before, where the product has it.
+    pub(super) previous: Option<u64>,
 }
 
 /// A diff by its ids; one that ends before it begins is none.
-pub(super) fn diff(symbol: SymbolId, first_id: u64, last_id: u64, event_time_ms: u64) -> Result<Message, ParseError> {
-    if first_id > last_id {
+pub(super) fn diff(symbol: SymbolId, ids: DiffIds, event_time_ms: u64) -> Result<Message, ParseError> {
+    if ids.first > ids.last {
         return Err(ParseError::Malformed);
     }
     Ok(Message::Book(BookMessage {
         symbol,
         is_snapshot: false,
-        first_id,
-        last_id,
-        previous_id: None,
+        first_id: ids.first,
+        last_id: ids.last,
+        previous_id: ids.previous,
         checksum: None,
         exchange_time: Some(millis(event_time_ms)?),
     }))
 }
-
-/// The decimals that the venue prints, for every instrument so far.
-const WIRE_DECIMALS: u8 = 8;
-
-const WIRE_SCALERS: Scalers = Scalers::new(Scale {
-    price: WIRE_DECIMALS,
-    qty: WIRE_DECIMALS,
-})
-.expect("eight decimals are below the most");
-
-const ONE_AT: [i64; WIRE_DECIMALS as usize + 1] =
-    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];

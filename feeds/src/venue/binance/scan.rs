@@ -1,4 +1,5 @@
-//! The scanner of Binance's hot shapes: diff, trade and best bid/ask, with and without the stream's wrapper.
+//! The scanner of Binance's hot shapes: diff, trade and best bid/ask of each product, with and without the stream's
+//! wrapper.
 //!
 //! It reads exactly the bytes that the venue sends: this order of keys, no spaces, no escapes. Anything else is `None`,
 //! whatever the reason, and the frame goes to the slow road, which alone decides what is malformed. So the scanner can
@@ -12,7 +13,8 @@ use crate::venue::message::{self, Message, Print, Ticker, literal};
 use crate::venue::symbols::SymbolTable;
 
 use super::front::DiffFront;
-use super::parse::diff;
+use super::parse::{DiffIds, diff};
+use super::product::Product;
 
 /// The part of a frame up to its numbers: enough to know whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Head {
         match self.kind {
             Kind::Diff { .. } => message::Kind::Update,
             Kind::Ticker { .. } => message::Kind::Top,
-            Kind::Trade => message::Kind::Trades,
+            Kind::Trade { .. } => message::Kind::Trades,
         }
     }
 
@@ -53,7 +55,9 @@ enum Kind {
         event_time_ms: u64,
         ids: Option<(u64, u64)>,
     },
-    Trade,
+    Trade {
+        transaction_time_ms: u64,
+    },
     Ticker {
         update_id: u64,
     },
@@ -83,23 +87,25 @@ pub(super) fn stream_symbol(frame: &[u8], lower: &SymbolTable, likely: SymbolId)
 
 /// Reads up to the symbol. `upper` and `lower` hold the same symbols, as in payloads and as in stream names.
 #[inline]
-pub(super) fn head(frame: &[u8], upper: &SymbolTable, lower: &SymbolTable, likely: SymbolId) -> Option<Head> {
+pub(super) fn head<P: Product>(
+    frame: &[u8],
+    upper: &SymbolTable,
+    lower: &SymbolTable,
+    likely: SymbolId,
+) -> Option<Head> {
     let Some(stream) = literal(frame, 0, STREAM) else {
         // Raw: the payload alone. The first key tells the kinds apart.
-        return payload(frame, 0, None, upper, likely);
+        return payload::<P>(frame, 0, None, upper, likely);
     };
     let (symbol, len) = lower.scan(&frame[stream..], b'@', likely)?;
     let name = stream + len + 1;
     let (at, named) = match frame.get(name)? {
-        b'd' => match literal(frame, name, b"depth@100ms\",\"data\":") {
-            Some(at) => (at, Named::Depth),
-            None => (literal(frame, name, b"depth\",\"data\":")?, Named::Depth),
-        },
+        b'd' => (P::depth_stream(frame, name)?, Named::Depth),
         b'b' => (literal(frame, name, b"bookTicker\",\"data\":")?, Named::BookTicker),
         b't' => (literal(frame, name, b"trade\",\"data\":")?, Named::Trade),
         _ => return None,
     };
-    payload(frame, at, Some(named), upper, symbol)
+    payload::<P>(frame, at, Some(named), upper, symbol)
 }
 
 /// What the name of a stream promises.
@@ -111,7 +117,13 @@ enum Named {
 }
 
 #[inline]
-fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, symbol: SymbolId) -> Option<Head> {
+fn payload<P: Product>(
+    frame: &[u8],
+    at: usize,
+    named: Option<Named>,
+    upper: &SymbolTable,
+    symbol: SymbolId,
+) -> Option<Head> {
     let wrapped = named.is_some();
     // Within a wrapper the payload must be of the stream's symbol; alone, `symbol` is a guess.
     let symbol_at = |at: usize| -> Option<(SymbolId, usize)> {
@@ -126,8 +138,9 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
         && let Some(at) = literal(frame, at, b"{\"e\":\"depthUpdate\",\"E\":")
     {
         let (event_time_ms, at) = number(frame, at)?;
+        let (_, at) = P::transaction_time(frame, at)?;
         let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
-        let at = literal(frame, at, b"\",\"U\":")?;
+        let at = literal(frame, P::behind_symbol(frame, at)?, b"\",\"U\":")?;
         return Some(Head {
             symbol,
             kind: Kind::Diff {
@@ -139,11 +152,12 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
         });
     }
     if is(Named::BookTicker)
-        && let Some(at) = literal(frame, at, b"{\"u\":")
+        && let Some(rest) = frame.get(at..)
+        && rest.starts_with(P::TICKER_OPEN)
     {
-        let (update_id, at) = number(frame, at)?;
+        let (update_id, at) = number(frame, at + P::TICKER_OPEN.len())?;
         let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
-        let at = literal(frame, at, b"\",\"b\":\"")?;
+        let at = literal(frame, P::behind_symbol(frame, at)?, b"\",\"b\":\"")?;
         return Some(Head {
             symbol,
             kind: Kind::Ticker { update_id },
@@ -155,11 +169,12 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
         && let Some(at) = literal(frame, at, b"{\"e\":\"trade\",\"E\":")
     {
         let (_, at) = number(frame, at)?;
+        let (transaction_time_ms, at) = P::transaction_time(frame, at)?;
         let (symbol, at) = symbol_at(literal(frame, at, b",\"s\":\"")?)?;
         let at = literal(frame, at, b"\",\"t\":")?;
         return Some(Head {
             symbol,
-            kind: Kind::Trade,
+            kind: Kind::Trade { transaction_time_ms },
             wrapped,
             at,
         });
@@ -170,7 +185,7 @@ fn payload(frame: &[u8], at: usize, named: Option<Named>, upper: &SymbolTable, s
 /// Reads the rest of a frame behind its head. Changes and trades are appended (also where the frame turns out not to fit
 /// and `None` is returned).
 #[inline]
-pub(super) fn body(
+pub(super) fn body<P: Product>(
     frame: &[u8],
     head: &Head,
     scalers: &mut LevelScalers,
@@ -180,18 +195,24 @@ pub(super) fn body(
     let symbol = head.symbol;
     let (message, rest) = match head.kind {
         Kind::Diff { event_time_ms, ids } => {
-            let (first_id, last_id, at) = match ids {
-                Some((first_id, last_id)) => (first_id, last_id, head.at),
+            let (first_id, last_id, previous_id, at) = match ids {
+                Some((first_id, last_id)) => (first_id, last_id, None, head.at),
                 None => {
                     let (first_id, at) = number(frame, head.at)?;
                     let (last_id, at) = number(frame, literal(frame, at, b",\"u\":")?)?;
-                    (first_id, last_id, literal(frame, at, b",\"b\":[")?)
+                    let (previous_id, at) = P::previous_id(frame, at)?;
+                    (first_id, last_id, previous_id, literal(frame, at, b",\"b\":[")?)
                 }
             };
             let rest = frame.get(at..)?;
             let rest = levels::read::<Levels>(rest, Side::Bid, scalers, changes)?.strip_prefix(b",\"a\":[")?;
             let rest = levels::read::<Levels>(rest, Side::Ask, scalers, changes)?;
-            (diff(symbol, first_id, last_id, event_time_ms).ok()?, rest)
+            let ids = DiffIds {
+                first: first_id,
+                last: last_id,
+                previous: previous_id,
+            };
+            (diff(symbol, ids, event_time_ms).ok()?, rest)
         }
         Kind::Ticker { update_id } => {
             let (bid_price, rest) = scalers.price.scan(frame.get(head.at..)?, b"\",\"B\":\"")?;
@@ -207,17 +228,15 @@ pub(super) fn body(
                     bid,
                     ask,
                 }),
-                rest,
+                P::behind_ticker(rest)?,
             )
         }
-        Kind::Trade => {
+        Kind::Trade { transaction_time_ms } => {
             let (trade_id, at) = number(frame, head.at)?;
             let rest = frame.get(literal(frame, at, b",\"p\":\"")?..)?;
             let (price, rest) = scalers.price.scan(rest, b"\",\"q\":\"")?;
-            let (qty, rest) = scalers.qty.scan(rest, b"\",\"T\":")?;
-            let (trade_time_ms, at) = number(rest, 0)?;
-            let (buyer_is_maker, at) = boolean(rest, literal(rest, at, b",\"m\":")?)?;
-            let (_, at) = boolean(rest, literal(rest, at, b",\"M\":")?)?;
+            let (qty, rest) = scalers.qty.scan(rest, b"\"")?;
+            let (trade_time_ms, buyer_is_maker, at) = P::trade_end(rest, transaction_time_ms)?;
             let aggressor = if buyer_is_maker { Side::Ask } else { Side::Bid };
             let exchange_time = UnixNanos::from_millis(trade_time_ms)?;
             let (price, qty) = (Price(price), Qty(qty));
@@ -233,13 +252,19 @@ pub(super) fn body(
         }
     };
     // Each of a known length: no call to compare two bytes.
+    let rest = P::behind_payload(rest);
     let is_end = if head.wrapped { rest == b"}}" } else { rest == b"}" };
     is_end.then_some(message)
 }
 
 /// The body of a REST snapshot: `{"lastUpdateId":N,"bids":[…],"asks":[…]}`.
-pub(super) fn snapshot(body: &[u8], scalers: &mut LevelScalers, levels_out: &mut Vec<LevelChange>) -> Option<u64> {
+pub(super) fn snapshot<P: Product>(
+    body: &[u8],
+    scalers: &mut LevelScalers,
+    levels_out: &mut Vec<LevelChange>,
+) -> Option<u64> {
     let (last_update_id, at) = number(body, literal(body, 0, b"{\"lastUpdateId\":")?)?;
+    let at = P::behind_snapshot_id(body, at)?;
     let rest = body.get(at..)?.strip_prefix(b",\"bids\":[")?;
     let rest = levels::read::<Levels>(rest, Side::Bid, scalers, levels_out)?.strip_prefix(b",\"asks\":[")?;
     (levels::read::<Levels>(rest, Side::Ask, scalers, levels_out)? == b"}").then_some(last_update_id)
@@ -260,13 +285,13 @@ impl LevelText for Levels {
 const STREAM: &[u8; 11] = b"{\"stream\":\"";
 
 #[inline(always)]
-fn number(frame: &[u8], at: usize) -> Option<(u64, usize)> {
+pub(super) fn number(frame: &[u8], at: usize) -> Option<(u64, usize)> {
     let (value, len) = scan_u64(frame.get(at..)?)?;
     Some((value, at + len))
 }
 
 #[inline(always)]
-fn boolean(frame: &[u8], at: usize) -> Option<(bool, usize)> {
+pub(super) fn boolean(frame: &[u8], at: usize) -> Option<(bool, usize)> {
     match literal(frame, at, b"true") {
         Some(at) => Some((true, at)),
         None => literal(frame, at, b"false").map(|at| (false, at)),

@@ -1,5 +1,7 @@
 //! The scanner against the slow road: where it reads a frame, both must say the same.
 
+mod usdm;
+
 use proptest::prelude::*;
 
 use super::Parser;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::super::meddle::LevelSpots;
 use super::super::{RestReply, Target};
-use super::{WEIGHT_PER_MINUTE_MAX, refusal};
+use super::product::Product;
+use super::refusal;
 use crate::book::Level;
 use crate::event::LevelChange;
 use crate::sim::market::{Instrument, Market, MarketTrade};
@@ -26,23 +27,52 @@ fn push_level(out: &mut Vec<u8>, instrument: &Instrument, level: Level) -> (Rang
     (price, qty)
 }
 
-/// Writes a diff into `out` and returns where its first levels stand.
+/// Appends a number behind its key and what stands in front of that.
+fn push_field(out: &mut Vec<u8>, front: &str, number: u64) {
+    out.extend_from_slice(front.as_bytes());
+    push_u64(out, number);
+}
+
+/// Appends the spelling of an instrument, and that of its pair where the product says it.
+fn push_symbol(out: &mut Vec<u8>, product: Product, instrument: &Instrument) {
+    let symbol = instrument.config().symbol.as_bytes();
+    out.extend_from_slice(b",\"s\":\"");
+    out.extend_from_slice(symbol);
+    if product == Product::Usdm {
+        out.extend_from_slice(b"\",\"ps\":\"");
+        out.extend_from_slice(symbol);
+    }
+    out.push(b'"');
+}
+
+/// Appends the end of a payload.
+fn push_end(out: &mut Vec<u8>, product: Product) {
+    out.extend_from_slice(match product {
+        Product::Spot => b"}",
+        Product::Usdm => b",\"st\":1}",
+    });
+}
+
+/// Writes a diff of the updates behind `told` up to `last` into `out` and returns where its first levels stand.
 pub(super) fn depth_update_json(
     out: &mut Vec<u8>,
+    product: Product,
     instrument: &Instrument,
     time: UnixNanos,
-    (first, last): (u64, u64),
+    (told, last): (u64, u64),
     changes: &[LevelChange],
 ) -> LevelSpots {
     out.clear();
-    out.extend_from_slice(b"{\"e\":\"depthUpdate\",\"E\":");
-    push_u64(out, time.0 / 1_000_000);
-    out.extend_from_slice(b",\"s\":\"");
-    out.extend_from_slice(instrument.config().symbol.as_bytes());
-    out.extend_from_slice(b"\",\"U\":");
-    push_u64(out, first);
-    out.extend_from_slice(b",\"u\":");
-    push_u64(out, last);
+    push_field(out, "{\"e\":\"depthUpdate\",\"E\":", time.0 / 1_000_000);
+    if product == Product::Usdm {
+        push_field(out, ",\"T\":", time.0 / 1_000_000);
+    }
+    push_symbol(out, product, instrument);
+    push_field(out, ",\"U\":", product.first_id(told));
+    push_field(out, ",\"u\":", product.update_id(last));
+    if product == Product::Usdm {
+        push_field(out, ",\"pu\":", product.update_id(told));
+    }
     let mut spots = LevelSpots::default();
     for (side, name) in [(Side::Bid, b"b"), (Side::Ask, b"a")] {
         out.extend_from_slice(b",\"");
@@ -65,57 +95,88 @@ pub(super) fn depth_update_json(
         }
         out.push(b']');
     }
-    out.push(b'}');
+    push_end(out, product);
     spots
 }
 
-pub(super) fn book_ticker_json(out: &mut Vec<u8>, instrument: &Instrument) {
+pub(super) fn book_ticker_json(out: &mut Vec<u8>, product: Product, instrument: &Instrument, time: UnixNanos) {
     let scale = instrument.config().scale;
     out.clear();
-    out.extend_from_slice(b"{\"u\":");
-    push_u64(out, instrument.update_id());
-    out.extend_from_slice(b",\"s\":\"");
-    out.extend_from_slice(instrument.config().symbol.as_bytes());
+    let front = match product {
+        Product::Spot => "{\"u\":",
+        Product::Usdm => "{\"e\":\"bookTicker\",\"u\":",
+    };
+    push_field(out, front, product.update_id(instrument.update_id()));
+    push_symbol(out, product, instrument);
     for (side, price, qty) in [(Side::Bid, b'b', b'B'), (Side::Ask, b'a', b'A')] {
         let best = instrument.best(side);
-        out.extend_from_slice(&[b'"', b',', b'"', price, b'"', b':', b'"']);
+        out.extend_from_slice(&[b',', b'"', price, b'"', b':', b'"']);
         push_decimal(out, best.price.0, scale.price);
         out.extend_from_slice(&[b'"', b',', b'"', qty, b'"', b':', b'"']);
         push_decimal(out, best.qty.0, scale.qty);
+        out.push(b'"');
     }
-    out.extend_from_slice(b"\"}");
+    if product == Product::Usdm {
+        push_field(out, ",\"T\":", time.0 / 1_000_000);
+        push_field(out, ",\"E\":", time.0 / 1_000_000);
+    }
+    push_end(out, product);
 }
 
-pub(super) fn trade_json(out: &mut Vec<u8>, instrument: &Instrument, trade: &MarketTrade, time: UnixNanos) {
+pub(super) fn trade_json(
+    out: &mut Vec<u8>,
+    product: Product,
+    instrument: &Instrument,
+    trade: &MarketTrade,
+    time: UnixNanos,
+) {
     let scale = instrument.config().scale;
+    let time_ms = time.0 / 1_000_000;
     out.clear();
-    out.extend_from_slice(b"{\"e\":\"trade\",\"E\":");
-    push_u64(out, time.0 / 1_000_000);
+    push_field(out, "{\"e\":\"trade\",\"E\":", time_ms);
+    if product == Product::Usdm {
+        push_field(out, ",\"T\":", time_ms);
+    }
     out.extend_from_slice(b",\"s\":\"");
     out.extend_from_slice(instrument.config().symbol.as_bytes());
-    out.extend_from_slice(b"\",\"t\":");
-    push_u64(out, trade.trade_id);
+    push_field(out, "\",\"t\":", trade.trade_id);
     out.extend_from_slice(b",\"p\":\"");
     push_decimal(out, trade.price.0, scale.price);
     out.extend_from_slice(b"\",\"q\":\"");
     push_decimal(out, trade.qty.0, scale.qty);
-    out.extend_from_slice(b"\",\"T\":");
-    push_u64(out, time.0 / 1_000_000);
+    match product {
+        Product::Spot => push_field(out, "\",\"T\":", time_ms),
+        Product::Usdm => out.extend_from_slice(b"\",\"X\":\"MARKET\""),
+    }
     // m: the buyer was the maker.
     let is_buyer_maker = trade.aggressor == Side::Ask;
     out.extend_from_slice(if is_buyer_maker {
-        b",\"m\":true,\"M\":true}"
+        b",\"m\":true"
     } else {
-        b",\"m\":false,\"M\":true}"
+        b",\"m\":false"
     });
+    if product == Product::Spot {
+        out.extend_from_slice(b",\"M\":true");
+    }
+    push_end(out, product);
 }
 
 /// A whole book as REST and partial-depth streams send it, of `limit` levels a side, blown up to `bytes_min` with asks
 /// far away.
-pub(super) fn book_json(instrument: &Instrument, limit: usize, bytes_min: usize) -> Vec<u8> {
+pub(super) fn book_json(
+    product: Product,
+    instrument: &Instrument,
+    time: UnixNanos,
+    limit: usize,
+    bytes_min: usize,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + 40 * limit);
-    out.extend_from_slice(b"{\"lastUpdateId\":");
-    push_u64(&mut out, instrument.update_id());
+    let last_update_id = product.update_id(instrument.update_id());
+    push_field(&mut out, "{\"lastUpdateId\":", last_update_id);
+    if product == Product::Usdm {
+        push_field(&mut out, ",\"E\":", time.0 / 1_000_000);
+        push_field(&mut out, ",\"T\":", time.0 / 1_000_000);
+    }
     for (side, name) in [(Side::Bid, "bids"), (Side::Ask, "asks")] {
         out.extend_from_slice(format!(",\"{name}\":[").as_bytes());
         let mut worst = instrument.best(side);
@@ -137,15 +198,16 @@ pub(super) fn book_json(instrument: &Instrument, limit: usize, bytes_min: usize)
     out
 }
 
-pub(super) fn exchange_info(target: Target<'_>, market: &Market, now: UnixNanos) -> RestReply {
+pub(super) fn exchange_info(product: Product, target: Target<'_>, market: &Market, now: UnixNanos) -> RestReply {
     let wanted = target.query("symbol");
     if wanted.is_some_and(|symbol| market.index_of(symbol).is_none()) {
         return refusal(400, -1121, "Invalid symbol.");
     }
     let mut body = format!(
         "{{\"timezone\":\"UTC\",\"serverTime\":{},\"rateLimits\":[{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\
-         \"MINUTE\",\"intervalNum\":1,\"limit\":{WEIGHT_PER_MINUTE_MAX}}}],\"exchangeFilters\":[],\"symbols\":[",
-        now.0 / 1_000_000
+         \"MINUTE\",\"intervalNum\":1,\"limit\":{}}}],\"exchangeFilters\":[],\"symbols\":[",
+        now.0 / 1_000_000,
+        product.weight_per_minute_max()
     )
     .into_bytes();
     let mut is_first = true;

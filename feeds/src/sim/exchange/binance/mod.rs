@@ -1,8 +1,9 @@
-//! Binance spot: streams, requests on the socket, and the REST calls that a book builder needs.
+//! Binance spot and futures: streams, requests on the socket, and the REST calls that a book builder needs.
 //!
 //! Field names, order and decimals follow recorded sessions; refusals follow the venue's documentation.
 
 mod messages;
+mod product;
 
 use simd_json::prelude::*;
 
@@ -12,21 +13,23 @@ use crate::sim::fault::{Fault, FaultKind, Target as Struck};
 use crate::sim::market::Market;
 use crate::sim::stats::MessageKind;
 use crate::sim::wire::{parse, push_string, push_u64};
-use crate::types::{Side, UnixNanos};
+use crate::types::{Side, UnixNanos, VenueId};
 use crate::ws::close_code;
 use messages::{book_json, book_ticker_json, depth_update_json, exchange_info, trade_json};
+pub(in crate::sim::exchange) use product::Product;
 
 /// What may differ from the venue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::sim) struct Options {
     /// Sends `@depth` streams at this pace, whatever their name says; zero is one message per event.
     pub(in crate::sim) depth_interval_ms: Option<u64>,
-    /// Closes the connection of a client that sends more than five messages in a second.
+    /// Closes the connection of a client that sends more messages in a second than the venue allows.
     pub(in crate::sim) enforce_limits: bool,
 }
 
-/// Binance spot over a market.
+/// A product of Binance over a market.
 pub(in crate::sim) struct Binance {
+    product: Product,
     options: Options,
     symbols: Vec<SymbolStreams>,
     clients: Vec<Option<Session>>,
@@ -89,7 +92,8 @@ enum Stream {
 }
 
 impl Binance {
-    pub(in crate::sim) fn new(market: &Market, options: Options) -> Self {
+    pub(in crate::sim) fn new(venue: VenueId, market: &Market, options: Options) -> Self {
+        let product = Product::of(venue);
         let symbols = market.instruments().iter().map(|instrument| SymbolStreams {
             lower: instrument.config().symbol.to_lowercase(),
             ticker: Vec::new(),
@@ -100,9 +104,10 @@ impl Binance {
         let first_books = market
             .instruments()
             .iter()
-            .map(|instrument| book_json(instrument, 1_000, 0))
+            .map(|instrument| book_json(product, instrument, UnixNanos(0), 1_000, 0))
             .collect();
         Self {
+            product,
             options,
             symbols: symbols.collect(),
             clients: Vec::new(),
@@ -121,7 +126,7 @@ impl Binance {
         }
         session.streams.push(name.to_owned());
         // The venue acknowledges streams that do not exist, and stays silent.
-        let Some((lower, stream)) = parse_stream(name) else {
+        let Some((lower, stream)) = parse_stream(self.product, name) else {
             return;
         };
         let Some(index) = self.symbols.iter().position(|symbol| symbol.lower == lower) else {
@@ -219,10 +224,16 @@ impl Binance {
             Side::Ask => (1, change.price.0),
         });
         changes.dedup_by_key(|change| (change.side, change.price));
-        let first = depth.told + 1;
-        depth.told = last;
+        let told = std::mem::replace(&mut depth.told, last);
         let mut data = std::mem::take(&mut self.scratch);
-        let spots = depth_update_json(&mut data, instrument, clients.stamp(), (first, last), &changes);
+        let spots = depth_update_json(
+            &mut data,
+            self.product,
+            instrument,
+            clients.stamp(),
+            (told, last),
+            &changes,
+        );
         let meta = Meta {
             spots,
             ..Meta::of(MessageKind::BookUpdate, index)
@@ -307,7 +318,7 @@ impl Binance {
     }
 
     fn symbol_of(&self, stream: &str) -> Option<usize> {
-        let (lower, _) = parse_stream(stream)?;
+        let (lower, _) = parse_stream(self.product, stream)?;
         self.symbols.iter().position(|symbol| symbol.lower == lower)
     }
 
@@ -321,35 +332,29 @@ impl Binance {
             let reason = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.";
             return refusal(400, -1102, reason);
         };
-        let limit = match target.query("limit").map(str::parse::<usize>) {
-            None => 100,
-            Some(Ok(0)) => return refusal(400, -1130, "Data sent for parameter 'limit' is not valid."),
-            Some(Ok(limit)) => limit.min(5_000),
-            Some(Err(_)) => {
+        let limit = match target.query("limit").map(str::parse::<usize>).transpose() {
+            Ok(limit) => limit,
+            Err(_) => {
                 let reason = "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.";
                 return refusal(400, -1100, reason);
             }
         };
+        let Some((limit, weight)) = self.product.book_limit(limit) else {
+            return refusal(400, -1130, "Data sent for parameter 'limit' is not valid.");
+        };
         let Some(index) = market.index_of(symbol) else {
             return refusal(400, -1121, "Invalid symbol.");
-        };
-        let weight = match limit {
-            0..=100 => 5,
-            101..=500 => 25,
-            501..=1_000 => 50,
-            _ => 250,
         };
         let minute = clients.now.0 / 60_000_000_000;
         if self.weight.0 != minute {
             self.weight = (minute, 0);
         }
         self.weight.1 += weight;
-        if self.options.enforce_limits && self.weight.1 > WEIGHT_PER_MINUTE_MAX {
-            let mut reply = refusal(
-                429,
-                -1003,
-                "Too much request weight used; current limit is 6000 request weight per 1 MINUTE.",
-            );
+        let weight_max = self.product.weight_per_minute_max();
+        if self.options.enforce_limits && self.weight.1 > weight_max {
+            let reason =
+                format!("Too much request weight used; current limit is {weight_max} request weight per 1 MINUTE.");
+            let mut reply = refusal(429, -1003, &reason);
             let seconds = 60 - clients.now.0 / 1_000_000_000 % 60;
             reply.headers.push(("Retry-After", seconds.to_string()));
             return reply;
@@ -365,7 +370,7 @@ impl Binance {
         };
         let body = match fault {
             Some(Fault::RestTooOld) => self.first_books[index].clone(),
-            _ => book_json(&market.instruments()[index], limit, huge),
+            _ => book_json(self.product, &market.instruments()[index], clients.stamp(), limit, huge),
         };
         let mut reply = RestReply::json(200, body);
         reply.headers.push(("x-mbx-used-weight-1m", self.weight.1.to_string()));
@@ -397,7 +402,7 @@ impl Dialect for Binance {
         {
             return Err(400);
         }
-        let (is_combined, names) = streams_of(target).ok_or(404u16)?;
+        let (is_combined, names) = streams_of(self.product, target).ok_or(404u16)?;
         if is_combined {
             clients.combine(key);
         }
@@ -419,7 +424,7 @@ impl Dialect for Binance {
         if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
             session.received.retain(|time| now.since(*time) < 1_000_000_000);
             session.received.push(now);
-            if self.options.enforce_limits && session.received.len() > MESSAGES_PER_SECOND_MAX {
+            if self.options.enforce_limits && session.received.len() > self.product.messages_per_second_max() {
                 return clients.close(key, close_code::POLICY_VIOLATION, "Too many requests");
             }
         }
@@ -438,7 +443,7 @@ impl Dialect for Binance {
         let step = instrument.last_step();
         let mut data = std::mem::take(&mut self.scratch);
         if step.touch_changed && !self.symbols[index].ticker.is_empty() {
-            book_ticker_json(&mut data, instrument);
+            book_ticker_json(&mut data, self.product, instrument, clients.stamp());
             self.send(
                 &self.symbols[index].ticker,
                 &Meta::of(MessageKind::BookTicker, index),
@@ -448,7 +453,7 @@ impl Dialect for Binance {
         }
         if !self.symbols[index].trade.is_empty() {
             for trade in &step.trades {
-                trade_json(&mut data, instrument, trade, clients.stamp());
+                trade_json(&mut data, self.product, instrument, trade, clients.stamp());
                 self.send(
                     &self.symbols[index].trade,
                     &Meta::of(MessageKind::Trade, index),
@@ -499,7 +504,13 @@ impl Dialect for Binance {
                     continue;
                 }
                 partial.due = next_boundary(clients.now, partial.interval_ms);
-                let mut data = book_json(&market.instruments()[index], partial.depth, 0);
+                let mut data = book_json(
+                    self.product,
+                    &market.instruments()[index],
+                    clients.stamp(),
+                    partial.depth,
+                    0,
+                );
                 let meta = Meta::of(MessageKind::BookSnapshot, index);
                 self.send(
                     &self.symbols[index].partial[stream].listeners,
@@ -512,22 +523,22 @@ impl Dialect for Binance {
     }
 
     fn rest(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply {
-        match target.path() {
-            "/api/v3/depth" => self.depth_reply(target, market, clients),
-            "/api/v3/ping" => RestReply::json(200, "{}"),
-            "/api/v3/time" => RestReply::json(200, format!("{{\"serverTime\":{}}}", clients.stamp().0 / 1_000_000)),
-            "/api/v3/exchangeInfo" => exchange_info(target, market, clients.stamp()),
+        match target.path().strip_prefix(self.product.rest_root()) {
+            Some("/depth") => self.depth_reply(target, market, clients),
+            Some("/ping") => RestReply::json(200, "{}"),
+            Some("/time") => RestReply::json(200, format!("{{\"serverTime\":{}}}", clients.stamp().0 / 1_000_000)),
+            Some("/exchangeInfo") => exchange_info(self.product, target, market, clients.stamp()),
             _ => RestReply::json(404, "{\"code\":-1000,\"msg\":\"Not Found\"}"),
         }
     }
 
-    fn sequence_restarted(&mut self, _: ClientKey, index: usize, market: &Market, _: &mut Clients) {
+    fn sequence_restarted(&mut self, _: ClientKey, index: usize, market: &Market, clients: &mut Clients) {
         let instrument = &market.instruments()[index];
         for depth in &mut self.symbols[index].depth {
             depth.told = instrument.update_id();
         }
         // The first book stays older than anything on the stream.
-        self.first_books[index] = book_json(instrument, 1_000, 0);
+        self.first_books[index] = book_json(self.product, instrument, clients.stamp(), 1_000, 0);
     }
 }
 
@@ -539,8 +550,8 @@ pub(in crate::sim::exchange) fn shutdown_message(now: UnixNanos, out: &mut Vec<u
 }
 
 /// Whether a WebSocket address wraps its messages, and the streams that it names; `None` where there is no WebSocket.
-pub(in crate::sim::exchange) fn streams_of(target: Target<'_>) -> Option<(bool, Vec<&str>)> {
-    let path = target.path();
+pub(in crate::sim::exchange) fn streams_of(product: Product, target: Target<'_>) -> Option<(bool, Vec<&str>)> {
+    let path = target.path().strip_prefix(product.route())?;
     let (is_combined, names) = match path.strip_prefix("/ws") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => (false, rest),
         _ if path == "/stream" => (true, target.query("streams").unwrap_or("")),
@@ -593,19 +604,19 @@ fn next_boundary(now: UnixNanos, interval_ms: u64) -> UnixNanos {
     UnixNanos((now.0 / interval_ns + 1) * interval_ns)
 }
 
-fn parse_stream(name: &str) -> Option<(&str, Stream)> {
+fn parse_stream(product: Product, name: &str) -> Option<(&str, Stream)> {
     let (symbol, kind) = name.split_once('@')?;
     let (kind, interval_ms) = match kind.split_once('@') {
-        None => (kind, 1_000),
+        None => (kind, product.usual_interval_ms()),
         Some((kind, pace)) => (kind, pace.strip_suffix("ms")?.parse().ok()?),
     };
-    // The venue paces depth at 100 or 1000 ms; 0 is ours, for load.
-    if !matches!(interval_ms, 0 | 100 | 1_000) {
+    if !product.has_interval(interval_ms) {
         return None;
     }
     let stream = match kind {
         "depth" => Stream::Depth { interval_ms },
-        "depth5" | "depth10" | "depth20" => Stream::Partial {
+        // The futures' have another shape.
+        "depth5" | "depth10" | "depth20" if product == Product::Spot => Stream::Partial {
             depth: kind[5..].parse().ok()?,
             interval_ms,
         },
@@ -615,8 +626,3 @@ fn parse_stream(name: &str) -> Option<(&str, Stream)> {
     };
     Some((symbol, stream))
 }
-
-/// The venue's limit of messages from a client.
-const MESSAGES_PER_SECOND_MAX: usize = 5;
-/// The venue's limit of REST weight from one address.
-const WEIGHT_PER_MINUTE_MAX: u32 = 6_000;
