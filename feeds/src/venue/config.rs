@@ -15,7 +15,7 @@ pub struct SessionConfig {
     pub symbols: Vec<String>,
     /// Levels per side. Binance: how many the REST snapshot has (100 to 5000; the book holds what the diffs bring on top;
     /// a book seeded with few levels has holes once the price has moved). Kraken: the subscribed depth
-    /// (10, 25, 100, 500 or 1000); its checksum covers ten.
+    /// (10, 25, 100, 500 or 1000); its checksum covers ten. OKX: 400.
     pub depth: u32,
     /// Subscribe to trades.
     pub trades: bool,

@@ -139,7 +139,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
     match venue {
         VenueId::BinanceSpot => Box::new(Binance::new(market, options)),
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
-        VenueId::OkxV5 => Box::new(Okx::new(market)),
+        VenueId::OkxV5 => Box::new(Okx::new(market, options.depth_interval_ms)),
     }
 }
 
