@@ -21,7 +21,7 @@ pub struct SimConfig {
     pub bind: SocketAddr,
     /// Whether it speaks TLS, and how honestly.
     pub tls: SimTls,
-    /// Binance and Bybit: send books at this pace whatever the stream's name says; zero is one message per event.
+    /// Binance, Bybit and OKX: send books at this pace whatever the subscription says; zero is one message per event.
     pub depth_interval_ms: Option<u64>,
     /// Keep the venue's limits on a client's messages and requests.
     pub enforce_limits: bool,

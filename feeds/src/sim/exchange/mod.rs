@@ -185,7 +185,7 @@ pub(super) fn dialect(venue: VenueId, market: &Market, options: binance::Options
         VenueId::KrakenV2 => Box::new(Kraken::new(market)),
         VenueId::BybitSpot => Box::new(Bybit::new(BybitProduct::Spot, market, options)),
         VenueId::BybitLinear => Box::new(Bybit::new(BybitProduct::Linear, market, options)),
-        VenueId::OkxV5 => Box::new(Okx::new(market)),
+        VenueId::OkxV5 => Box::new(Okx::new(market, options.depth_interval_ms)),
         VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => Box::new(Coinbase::new(venue, market)),
     }
 }

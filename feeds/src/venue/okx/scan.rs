@@ -3,7 +3,7 @@
 //! The same bargain as Binance's: exactly the bytes that the venue sends, or `None` and the slow road. Levels have four
 //! parts, of which the third is a zero with no meaning any more and the fourth a count of orders that nobody asks for.
 
-use crate::decimal::scan_u64;
+use crate::decimal::{ShapedScaler, power_of_ten, scan_u64};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
 use crate::venue::levels::LevelScalers;
@@ -93,12 +93,8 @@ fn levels<'a>(
     }
     let mut rest = rest;
     loop {
-        let (price, behind_price) = scalers.price.scan(rest.strip_prefix(b"[\"")?, b"\",\"")?;
-        // Half of all changes delete, and each says so in these bytes.
-        let (qty, orders) = match behind_price.strip_prefix(b"0\",\"0\",\"") {
-            Some(orders) => (0, orders),
-            None => scalers.qty.scan(behind_price, b"\",\"0\",\"")?,
-        };
+        let (price, behind_price) = decimal(rest.strip_prefix(b"[\"")?, &mut scalers.price, b"\",\"")?;
+        let (qty, orders) = decimal(behind_price, &mut scalers.qty, b"\",\"0\",\"")?;
         changes.push(LevelChange {
             side,
             price: Price(price),
@@ -112,6 +108,20 @@ fn levels<'a>(
             _ => return None,
         }
     }
+}
+
+/// A mantissa, and what is left behind the text that must follow. Without trailing zeros many numbers have no point: a
+/// round price, a deletion, every size in contracts. The shaped reader bets on a point, so these go first.
+#[inline(always)]
+fn decimal<'a>(rest: &'a [u8], scaler: &mut ShapedScaler, behind: &[u8]) -> Option<(i64, &'a [u8])> {
+    if let Some((whole, len)) = scan_u64(rest)
+        && let Some(left) = rest[len..].strip_prefix(behind)
+        && let (Ok(whole), Some(one)) = (i64::try_from(whole), power_of_ten(scaler.scaler().decimals()))
+        && let Some(mantissa) = whole.checked_mul(one)
+    {
+        return Some((mantissa, left));
+    }
+    scaler.scan(rest, behind)
 }
 
 /// `,"ts":"…","checksum":…,"seqId":…,"prevSeqId":…`, the ids in any order, what is not sent absent.
@@ -159,8 +169,8 @@ fn trade<'a>(
 ) -> Option<&'a [u8]> {
     let rest = rest.get(symbols.starts_with(symbol, rest, b'"')?..)?;
     let (trade_id, rest) = quoted(rest, b"\",\"tradeId\":\"")?;
-    let (price, rest) = scalers.price.scan(rest.strip_prefix(b",\"px\":\"")?, b"\",\"sz\":\"")?;
-    let (qty, rest) = scalers.qty.scan(rest, b"\",\"side\":\"")?;
+    let (price, rest) = decimal(rest.strip_prefix(b",\"px\":\"")?, &mut scalers.price, b"\",\"sz\":\"")?;
+    let (qty, rest) = decimal(rest, &mut scalers.qty, b"\",\"side\":\"")?;
     let (aggressor, rest) = match rest.strip_prefix(b"buy\"") {
         Some(rest) => (Side::Bid, rest),
         None => (Side::Ask, rest.strip_prefix(b"sell\"")?),

@@ -28,6 +28,8 @@ pub(in crate::sim) struct Okx {
     /// A book from before anything that a stream says, for answers that are too old.
     first_books: Vec<Vec<u8>>,
     scratch: Vec<u8>,
+    /// From a change to the message that tells it.
+    interval_ns: u64,
 }
 
 /// The best levels of one instrument as they were last told.
@@ -55,7 +57,8 @@ impl Window {
 }
 
 impl Okx {
-    pub(in crate::sim) fn new(market: &Market) -> Self {
+    /// Books at the venue's pace, or every so many milliseconds; zero is one message per event.
+    pub(in crate::sim) fn new(market: &Market, depth_interval_ms: Option<u64>) -> Self {
         let now = UnixNanos(0);
         let first_books = market.instruments().iter().map(|instrument| {
             let mut window = Window::default();
@@ -67,6 +70,7 @@ impl Okx {
             trades: vec![Vec::new(); market.instruments().len()],
             first_books: first_books.collect(),
             scratch: Vec::new(),
+            interval_ns: depth_interval_ms.map_or(INTERVAL_NS, |ms| ms.saturating_mul(1_000_000)),
         }
     }
 
@@ -287,7 +291,10 @@ impl Dialect for Okx {
         let window = &mut self.windows[index];
         let is_due = window.due.is_none() && !window.subscribers.is_empty();
         if is_due && !instrument.last_step().changes.is_empty() {
-            window.due = Some(UnixNanos(clients.now.0 + INTERVAL_NS));
+            window.due = Some(UnixNanos(clients.now.0.saturating_add(self.interval_ns)));
+            if self.interval_ns == 0 {
+                self.flush(index, market, clients);
+            }
         }
     }
 
