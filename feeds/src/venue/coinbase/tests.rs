@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{FACTS, Parser};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
-use crate::venue::message::{Kind, Market, Message, Notice, ParseError, Print, Route};
+use crate::venue::message::{Kind, Message, Notice, ParseError, Print, Route};
 use crate::venue::roads::{self, mutants, recorded};
 use crate::venue::wire::Wire;
 
