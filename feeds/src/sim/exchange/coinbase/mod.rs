@@ -154,11 +154,11 @@ impl Coinbase {
             }
         }
         let now = clients.now;
-        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut) {
-            if channels.contains(&Channel::Heartbeats) {
-                session.next_heartbeat.get_or_insert(UnixNanos(now.0 + HEARTBEAT_NS));
-                session.heartbeat_of.extend(&heard);
-            }
+        if let Some(session) = self.clients.get_mut(key).and_then(Option::as_mut)
+            && channels.contains(&Channel::Heartbeats)
+        {
+            session.next_heartbeat.get_or_insert(UnixNanos(now.0 + HEARTBEAT_NS));
+            session.heartbeat_of.extend(&heard);
         }
         // A snapshot was seen before its answer on Advanced Trade, behind it on Exchange.
         if self.feed == Feed::Exchange {
