@@ -208,8 +208,13 @@ impl Playback {
                         PlaybackPace::Flood => {}
                     }
                     let (kind, symbol) = classify(self.venue, frame);
-                    // Kraken's name what they are about; the others carry ids of the recorder's: clients are answered live.
-                    let is_answer = self.venue != VenueId::KrakenV2
+                    // Where they carry an id of the recorder's, clients are answered live; elsewhere they name what they
+                    // are about, and on Coinbase they are counted among the frames.
+                    let is_played = matches!(
+                        self.venue,
+                        VenueId::KrakenV2 | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange
+                    );
+                    let is_answer = !is_played
                         && matches!(
                             kind,
                             MessageKind::Acknowledgement | MessageKind::Refusal | MessageKind::MethodPong

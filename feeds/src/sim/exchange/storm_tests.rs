@@ -1,5 +1,7 @@
 //! A storm without sockets: what is said, byte for byte, depends on the seed and on the market alone.
 
+use std::time::Duration;
+
 use super::super::fault::{Chaos, Faults};
 use super::super::load::LoadShape;
 use super::super::market::MarketConfig;
@@ -38,8 +40,8 @@ fn session(venue: VenueId, seed: u64) -> (Vec<u8>, Vec<Turn>, [u64; FaultKind::A
         }
     };
     let chaos = Chaos {
-        calm_after_messages: Some(3_000),
-        ..Chaos::new(seed, 30.0)
+        calm_after: Some(Duration::from_secs(40)),
+        ..Chaos::new(seed, 80.0)
     };
     let clients = Clients::new(Faults::new(&[], Some(&chaos), &[symbol.to_owned()]));
     let options = DialectOptions {
@@ -82,7 +84,7 @@ fn a_storm_says_the_same_bytes_for_the_same_seed() {
         assert!(first == session(venue, 1), "{venue}");
         assert!(first.0 != session(venue, 2).0, "{venue}");
         let kinds = first.2.iter().filter(|count| **count > 0).count();
-        assert!(first.2.iter().sum::<u64>() > 40 && kinds > 10, "{venue}: {:?}", first.2);
+        assert!(first.2.iter().sum::<u64>() > 40 && kinds > 7, "{venue}: {:?}", first.2);
         assert!(!first.1.is_empty(), "a stall or a slow wire");
     }
 }
