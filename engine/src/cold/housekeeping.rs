@@ -263,6 +263,11 @@ impl Housekeeping {
                     );
                 }
                 FeedEvent::FrameRejected { reason } => tracing::warn!(feed, at_ns, ?reason, "message refused"),
+                FeedEvent::ChecksumDead => tracing::warn!(
+                    feed,
+                    at_ns,
+                    "the venue's checksum says nothing any more: the chain of ids alone proves its books"
+                ),
                 FeedEvent::ServerShutdown => tracing::warn!(feed, at_ns, "the venue announced that it will disconnect"),
                 other => tracing::debug!(feed, at_ns, event = ?other, "feed event"),
             },

@@ -45,7 +45,7 @@ pub(super) struct Args {
 /// What a session must be told about a capture.
 #[derive(Debug, clap::Args)]
 pub(super) struct SessionArgs {
-    /// Whose protocol: binance or kraken
+    /// Whose protocol, by the name that a configuration uses
     #[arg(long, value_parser = parse_venue)]
     pub(super) venue: VenueId,
     /// An instrument, in the venue's spelling (repeatable)

@@ -280,7 +280,8 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             "between 65536 and 1073741824",
         ));
     }
-    let subscription_timeout_s = feed.subscription_timeout_s.unwrap_or(10);
+    let usual_s = u32::try_from(facts.subscription_timeout.as_secs()).unwrap_or(u32::MAX);
+    let subscription_timeout_s = feed.subscription_timeout_s.unwrap_or(usual_s);
     if !(1..=600).contains(&subscription_timeout_s) {
         return Err(value(
             &key("subscription_timeout_s"),

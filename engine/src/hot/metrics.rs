@@ -100,12 +100,13 @@ const _: () = assert!(Place::Model as usize + 1 == catalogue::PLACES.len());
 const REJECTIONS: [&str; 4] = ["malformed", "number_out_of_range", "unknown_symbol", "binary"];
 
 /// The error types of a feed, beside the reasons for which a connection is lost.
-const OTHER_ERROR_TYPES: [&str; 5] = [
+const OTHER_ERROR_TYPES: [&str; 6] = [
     "subscription_refused",
     "subscription_mute",
     "snapshot_rejected",
     "backlog_overflow",
     "book_stale",
+    "checksum_dead",
 ];
 
 /// The places in [`catalogue::STAGES`].
@@ -341,6 +342,7 @@ impl HotMetrics {
                 self.symbols[at(symbol)].quality.set(Quality::Stale as u8);
                 venue.error("book_stale");
             }
+            FeedEvent::ChecksumDead => venue.error("checksum_dead"),
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
             FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),
             FeedEvent::SubscriptionRefused { .. } => venue.error("subscription_refused"),

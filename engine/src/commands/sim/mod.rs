@@ -61,16 +61,16 @@ pub(super) struct Args {
     /// How strongly order flow leads the price in the generated market; 0 leaves nothing to learn
     #[arg(long, default_value_t = 1.0, conflicts_with = "capture")]
     signal: f64,
-    /// Kraken: levels per side of a written capture
-    #[arg(long, default_value_t = 10, requires = "write_capture")]
-    depth: usize,
+    /// Levels per side of a written capture, where the venue has a choice
+    #[arg(long, requires = "write_capture")]
+    depth: Option<usize>,
     /// End after so many seconds (of the market's own time with --write-capture)
     #[arg(long)]
     seconds: Option<f64>,
     /// Write the generated market into this capture file instead of serving it; needs --seconds
     #[arg(long, requires = "seconds", conflicts_with_all = ["capture", "rate", "tls"])]
     write_capture: Option<PathBuf>,
-    /// Binance: milliseconds between two book updates; 0 sends every event by itself
+    /// Binance, Bybit and OKX: milliseconds between two book updates; 0 sends every event by itself
     #[arg(long)]
     depth_interval_ms: Option<u64>,
     #[command(flatten)]
@@ -190,7 +190,9 @@ fn write_capture(args: &Args, path: &Path) -> Outcome {
     let length = CaptureLength::Seconds(args.seconds.unwrap_or_default());
     let mut config = CaptureConfig::new(args.venue, &symbols(args), args.seed, length);
     config.market.signal = args.signal;
-    config.depth = args.depth;
+    if let Some(depth) = args.depth {
+        config.depth = depth;
+    }
     if let Some(interval) = args.depth_interval_ms {
         config.depth_interval_ms = interval;
     }
