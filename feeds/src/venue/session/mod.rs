@@ -91,7 +91,10 @@ impl<R: Rules> VenueSession<R> {
         };
         Self {
             wire: R::Wire::new(spellings.iter().map(String::as_str)),
-            feeds: spellings.iter().map(|_| SymbolFeed::new(backlog_bytes)).collect(),
+            feeds: spellings
+                .iter()
+                .map(|_| SymbolFeed::new(backlog_bytes, config.depth))
+                .collect(),
             instruments: (0_u16..)
                 .zip(spellings)
                 .map(|(id, symbol)| Instrument {

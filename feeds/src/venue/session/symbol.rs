@@ -51,10 +51,11 @@ pub(super) enum Phase {
 }
 
 impl SymbolFeed {
-    pub(super) fn new(backlog_bytes: usize) -> Self {
+    /// With memory for a book of `depth` levels, up to what a book that is not sparse needs of any depth.
+    pub(super) fn new(backlog_bytes: usize, depth: u32) -> Self {
         Self {
             phase: Phase::Idle,
-            book: Book::with_limits(LEVELS_MAX, 64),
+            book: Book::with_limits(LEVELS_MAX, (depth as usize).clamp(64, RESERVED_LEVELS_MAX)),
             quality: Quality::Resyncing,
             last_id: 0,
             last_top: None,
@@ -118,3 +119,6 @@ impl SymbolFeed {
         }
     }
 }
+
+/// Levels of a side for which memory is reserved at the start, wherever they lie: half a kilobyte each.
+const RESERVED_LEVELS_MAX: usize = 512;
