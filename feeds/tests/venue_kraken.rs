@@ -282,7 +282,7 @@ fn a_book_that_falls_silent_is_stale_and_then_subscribed_anew() {
     let stale = |event: &FeedEvent| matches!(event, FeedEvent::BookStale { .. });
     quiet(29, &mut rig);
     assert_eq!((rig.log.count(stale), rig.is_shown(0)), (0, true));
-    quiet(30, &mut rig);
+    quiet(60, &mut rig);
     assert_eq!((rig.log.count(stale), rig.is_shown(0)), (1, true), "told once");
     assert_eq!(rig.session.quality(SymbolId(0)), Quality::Stale);
     quiet(3, &mut rig);

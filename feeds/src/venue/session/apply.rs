@@ -81,6 +81,11 @@ impl<R: Rules> VenueSession<R> {
             match self.rules.judge(standing, message) {
                 Verdict::Continues => {}
                 Verdict::Contained => {
+                    if message.last_id == feed.last_id && R::IS_CHAINED {
+                        // The venue says itself that nothing has changed.
+                        feed.liveness.confirm(context.stamps.receive_time);
+                        feed.stale = false;
+                    }
                     context.sink.on_event(FeedEvent::Outdated { symbol });
                     return Step::Consumed;
                 }

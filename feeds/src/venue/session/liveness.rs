@@ -39,6 +39,13 @@ impl Liveness {
         }
     }
 
+    /// The venue has said that the book stands where ours does: it is no update, but no silence either.
+    pub(super) fn confirm(&mut self, now: UnixNanos) {
+        if self.touched_at.is_some() {
+            self.touched_at = Some(now);
+        }
+    }
+
     /// To be called now and then: forgets a little of the longest silence, by the second and by the message, whichever is
     /// less. By the second alone, a pair that speaks once in ten would be forgotten before enough of it was seen.
     pub(super) fn relax(&mut self, now: UnixNanos) {

@@ -77,7 +77,7 @@ impl<R: Rules> VenueSession<R> {
             let silent_ns = feed.liveness.silent_ns(now);
             sink.on_event(FeedEvent::BookStale { symbol, silent_ns });
         }
-        if overdue > 1 && R::SNAPSHOTS.streams() {
+        if overdue > 2 && R::SNAPSHOTS.streams() {
             self.resync(symbol, ResyncReason::Silent, now, sink, out);
         }
     }
