@@ -51,11 +51,16 @@ pub(super) enum Phase {
 }
 
 impl SymbolFeed {
-    /// With memory for a book of `depth` levels, up to what a book that is not sparse needs of any depth.
+    /// With memory for a book of `depth` levels, up to what a book that is not sparse needs of any depth; 0 is a venue that
+    /// sends whole books.
     pub(super) fn new(backlog_bytes: usize, depth: u32) -> Self {
+        let reserved = match depth {
+            0 => RESERVED_LEVELS_MAX,
+            depth => (depth as usize).clamp(64, RESERVED_LEVELS_MAX),
+        };
         Self {
             phase: Phase::Idle,
-            book: Book::with_limits(LEVELS_MAX, (depth as usize).clamp(64, RESERVED_LEVELS_MAX)),
+            book: Book::with_limits(LEVELS_MAX, reserved),
             quality: Quality::Resyncing,
             last_id: 0,
             last_top: None,
