@@ -1,6 +1,7 @@
 //! What the fuzz targets share: seeds that code makes, and sessions that are driven by a script.
 
 pub mod region;
+pub mod roads;
 pub mod script;
 pub mod wounds;
 

@@ -396,4 +396,3 @@ f{"type":"l2update","product_id":"BTC-USD","changes":[["sell","10.125","1"]],"ti
 f{"type":"heartbeat","last_trade_id":7,"product_id":"BTC-USD","sequence":9,"time":"2026-01-05T00:00:01Z"}
 w40000
 "#;
-
