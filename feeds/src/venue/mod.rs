@@ -22,6 +22,7 @@ pub mod coinbase_exchange;
 mod config;
 mod facts;
 mod fields;
+mod format;
 mod json;
 pub mod kraken;
 mod levels;

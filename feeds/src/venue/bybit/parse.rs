@@ -1,84 +1,60 @@
 //! Bybit's messages: the scanner first, the slow road for everything else, one result type.
 
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Scale, Side, SymbolId};
+use crate::types::{Price, Qty, Side, SymbolId};
 use crate::venue::fields::{decimal_of, level_decimals, levels, millis, pair, required, text, whole};
-use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{
-    Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route,
-};
+use crate::venue::format::{Format, FormatReader, Head, Subject};
+use crate::venue::json::Json;
+use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print};
 use crate::venue::symbols::{SymbolTable, named_in};
-use crate::venue::wire::{ScalerTable, Wire};
+use crate::venue::wire::ScalerTable;
 
 use super::scan::{self, trade_id};
 
 /// Reads frames of Bybit.
-pub struct Parser {
-    symbols: SymbolTable,
-    scalers: ScalerTable,
-    likely: SymbolId,
-    json: JsonReader,
-}
+pub type Parser = FormatReader<BybitFormat>;
 
-impl Wire for Parser {
-    type Head = scan::Head;
+/// What stands in Bybit's frames.
+pub struct BybitFormat;
 
-    fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let symbols = SymbolTable::new(symbols);
-        Self {
-            scalers: ScalerTable::new(symbols.iter().count()),
-            symbols,
-            likely: SymbolId(0),
-            json: JsonReader::new(),
-        }
-    }
-
-    fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
-        self.scalers.set(symbol, scale)
+impl Format for BybitFormat {
+    #[inline]
+    fn head(frame: &[u8], symbols: &SymbolTable, likely: SymbolId) -> Option<Head> {
+        scan::head(frame, symbols, likely)
     }
 
     #[inline]
-    fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        match scan::head(frame, &self.symbols, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Market(Market::whole(head.symbol, head.kind, Some(head))))
-            }
-            None => self.route_slowly(frame),
-        }
-    }
-
-    #[inline]
-    fn scan(
-        &mut self,
+    fn body(
         frame: &[u8],
-        head: &scan::Head,
+        head: &Head,
+        symbols: &SymbolTable,
+        scalers: &mut ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Option<Message> {
-        scan::body(
-            frame,
-            head,
-            &self.symbols,
-            self.scalers.of(head.symbol),
-            changes,
-            prints,
-        )
+        scan::body(frame, head, symbols, scalers.of(head.symbol), changes, prints)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn read_slowly(
-        &mut self,
-        frame: &[u8],
-        _part: u16,
+    fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
+        let (symbol, kind) = match open(json, symbols)? {
+            Content::Book {
+                symbol, is_snapshot, ..
+            } if is_snapshot => (symbol, Kind::Snapshot),
+            Content::Book { symbol, .. } => (symbol, Kind::Update),
+            Content::Trades { symbol, .. } => (symbol, Kind::Trades),
+            Content::Other(notice) => return Ok(Subject::Other(notice)),
+        };
+        Ok(Subject::Market(symbol, kind))
+    }
+
+    fn read(
+        json: Json<'_, '_>,
+        symbols: &SymbolTable,
+        scalers: &ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Result<Message, ParseError> {
-        let Self {
-            symbols, scalers, json, ..
-        } = self;
-        json.read(frame, |json| match open(json, symbols)? {
+        match open(json, symbols)? {
             Content::Book {
                 symbol,
                 is_snapshot,
@@ -98,54 +74,27 @@ impl Wire for Parser {
                 Ok(Message::Trades { is_snapshot: false })
             }
             Content::Other(notice) => Ok(Message::Notice(notice)),
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+        }
     }
 
-    #[cold]
-    fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            let mut printed = MessageDecimals::default();
-            match open(json, symbols)? {
-                Content::Book { data, .. } => {
-                    let [bids, asks] = data.get(["b", "a"]).ok_or(ParseError::Malformed)?;
-                    level_decimals(bids, pair, &mut printed)?;
-                    level_decimals(asks, pair, &mut printed)?;
-                }
-                Content::Trades { data, .. } => {
-                    level_decimals(Some(data), price_and_qty, &mut printed)?;
-                }
-                Content::Other(_) => {}
+    fn decimals(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<MessageDecimals, ParseError> {
+        let mut printed = MessageDecimals::default();
+        match open(json, symbols)? {
+            Content::Book { data, .. } => {
+                let [bids, asks] = data.get(["b", "a"]).ok_or(ParseError::Malformed)?;
+                level_decimals(bids, pair, &mut printed)?;
+                level_decimals(asks, pair, &mut printed)?;
             }
-            Ok(printed)
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+            Content::Trades { data, .. } => {
+                level_decimals(Some(data), price_and_qty, &mut printed)?;
+            }
+            Content::Other(_) => {}
+        }
+        Ok(printed)
     }
 
-    #[cold]
-    fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
-        named_in(frame, &self.symbols, b".", b'"').or_else(|| named_in(frame, &self.symbols, b"\"s\":\"", b'"'))
-    }
-}
-
-impl Parser {
-    #[cold]
-    #[inline(never)]
-    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            let (symbol, kind) = match open(json, symbols)? {
-                Content::Book {
-                    symbol, is_snapshot, ..
-                } if is_snapshot => (symbol, Kind::Snapshot),
-                Content::Book { symbol, .. } => (symbol, Kind::Update),
-                Content::Trades { symbol, .. } => (symbol, Kind::Trades),
-                Content::Other(notice) => return Ok(Route::Notice(notice)),
-            };
-            Ok(Route::Market(Market::whole(symbol, kind, None)))
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+    fn symbol_in_wreckage(frame: &[u8], symbols: &SymbolTable) -> Option<SymbolId> {
+        named_in(frame, symbols, b".", b'"').or_else(|| named_in(frame, symbols, b"\"s\":\"", b'"'))
     }
 }
 

@@ -6,20 +6,12 @@
 use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
+use crate::venue::format::Head;
 use crate::venue::levels::{self, LevelScalers, LevelText};
 use crate::venue::message::{Kind, Message, Print, literal};
 use crate::venue::symbols::SymbolTable;
 
 use super::parse::book;
-
-/// The part of a frame up to its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub(super) symbol: SymbolId,
-    pub(super) kind: Kind,
-    /// Where the rest starts: at the value of `data`.
-    at: usize,
-}
 
 /// Reads up to the data.
 #[inline]

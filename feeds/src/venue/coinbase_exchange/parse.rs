@@ -1,78 +1,56 @@
 //! Coinbase Exchange's messages: the scanner first, the slow road for everything else, one result type.
 
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Scale, Side, SymbolId, UnixNanos};
+use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
 use crate::venue::coinbase::products::{aggressor, only_product_in_wreckage, refusal};
 use crate::venue::fields::{decimal_of, decimals_of, level_decimals, levels, pair, required, rfc3339, text, whole};
-use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{
-    BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route, Scalers,
-};
+use crate::venue::format::{Format, FormatReader, Head, Subject};
+use crate::venue::json::Json;
+use crate::venue::message::{BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print, Scalers};
 use crate::venue::symbols::SymbolTable;
-use crate::venue::wire::{ScalerTable, Wire};
+use crate::venue::wire::ScalerTable;
 
 use super::scan;
 
 /// Reads frames of Coinbase Exchange.
-pub struct Parser {
-    symbols: SymbolTable,
-    scalers: ScalerTable,
-    likely: SymbolId,
-    json: JsonReader,
-}
+pub type Parser = FormatReader<ExchangeFormat>;
 
-impl Wire for Parser {
-    type Head = scan::Head;
+/// What stands in Coinbase Exchange's frames.
+pub struct ExchangeFormat;
 
-    fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let symbols = SymbolTable::new(symbols);
-        Self {
-            scalers: ScalerTable::new(symbols.iter().count()),
-            symbols,
-            likely: SymbolId(0),
-            json: JsonReader::new(),
-        }
-    }
-
-    fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
-        self.scalers.set(symbol, scale)
+impl Format for ExchangeFormat {
+    #[inline]
+    fn head(frame: &[u8], symbols: &SymbolTable, likely: SymbolId) -> Option<Head> {
+        scan::head(frame, symbols, likely)
     }
 
     #[inline]
-    fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        match scan::head(frame, &self.symbols, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Market(Market::whole(head.symbol, head.kind, Some(head))))
-            }
-            None => self.route_slowly(frame),
-        }
-    }
-
-    #[inline]
-    fn scan(
-        &mut self,
+    fn body(
         frame: &[u8],
-        head: &scan::Head,
+        head: &Head,
+        _symbols: &SymbolTable,
+        scalers: &mut ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Option<Message> {
-        scan::body(frame, head, self.scalers.of(head.symbol), changes, prints)
+        scan::body(frame, head, scalers.of(head.symbol), changes, prints)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn read_slowly(
-        &mut self,
-        frame: &[u8],
-        _part: u16,
+    fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
+        Ok(match open(json, symbols)? {
+            Content::Market(symbol, shape) => Subject::Market(symbol, shape.kind()),
+            Content::Other(notice) => Subject::Other(notice),
+        })
+    }
+
+    fn read(
+        json: Json<'_, '_>,
+        symbols: &SymbolTable,
+        scalers: &ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Result<Message, ParseError> {
-        let Self {
-            symbols, scalers, json, ..
-        } = self;
-        json.read(frame, |json| match open(json, symbols)? {
+        match open(json, symbols)? {
             Content::Market(symbol, shape) => {
                 let own = scalers.plain(symbol);
                 match shape {
@@ -85,57 +63,35 @@ impl Wire for Parser {
                 }
             }
             Content::Other(notice) => Ok(Message::Notice(notice)),
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+        }
     }
 
-    #[cold]
-    fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            let mut printed = MessageDecimals::default();
-            let Content::Market(_, shape) = open(json, symbols)? else {
-                return Ok(printed);
-            };
-            match shape {
-                Shape::Snapshot => {
-                    let [bids, asks] = json.get(["bids", "asks"]).ok_or(ParseError::Malformed)?;
-                    level_decimals(bids, pair, &mut printed)?;
-                    level_decimals(asks, pair, &mut printed)?;
-                }
-                Shape::Update => {
-                    let [changes] = json.get(["changes"]).ok_or(ParseError::Malformed)?;
-                    level_decimals(changes, |change| change_of(change).map(|(_, pair)| pair), &mut printed)?;
-                }
-                Shape::Trade { .. } => {
-                    let [price, size] = json.get(["price", "size"]).ok_or(ParseError::Malformed)?;
-                    printed.price = decimals_of(price)?;
-                    printed.qty = decimals_of(size)?;
-                }
+    fn decimals(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<MessageDecimals, ParseError> {
+        let mut printed = MessageDecimals::default();
+        let Content::Market(_, shape) = open(json, symbols)? else {
+            return Ok(printed);
+        };
+        match shape {
+            Shape::Snapshot => {
+                let [bids, asks] = json.get(["bids", "asks"]).ok_or(ParseError::Malformed)?;
+                level_decimals(bids, pair, &mut printed)?;
+                level_decimals(asks, pair, &mut printed)?;
             }
-            Ok(printed)
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+            Shape::Update => {
+                let [changes] = json.get(["changes"]).ok_or(ParseError::Malformed)?;
+                level_decimals(changes, |change| change_of(change).map(|(_, pair)| pair), &mut printed)?;
+            }
+            Shape::Trade { .. } => {
+                let [price, size] = json.get(["price", "size"]).ok_or(ParseError::Malformed)?;
+                printed.price = decimals_of(price)?;
+                printed.qty = decimals_of(size)?;
+            }
+        }
+        Ok(printed)
     }
 
-    #[cold]
-    fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
-        only_product_in_wreckage(frame, &self.symbols)
-    }
-}
-
-impl Parser {
-    #[cold]
-    #[inline(never)]
-    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            Ok(match open(json, symbols)? {
-                Content::Market(symbol, shape) => Route::Market(Market::whole(symbol, shape.kind(), None)),
-                Content::Other(notice) => Route::Notice(notice),
-            })
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+    fn symbol_in_wreckage(frame: &[u8], symbols: &SymbolTable) -> Option<SymbolId> {
+        only_product_in_wreckage(frame, symbols)
     }
 }
 

@@ -7,21 +7,13 @@ use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId};
 use crate::venue::coinbase::products::{aggressor, flat_object, unquoted, whole};
+use crate::venue::format::Head;
 use crate::venue::levels::{self, LevelScalers, LevelText};
 use crate::venue::message::{Kind, Message, Print, literal};
 use crate::venue::symbols::SymbolTable;
 use crate::venue::time::scan_rfc3339;
 
 use super::parse::book;
-
-/// The part of a frame up to its symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub(super) symbol: SymbolId,
-    pub(super) kind: Kind,
-    /// Books: where the rest starts, behind the symbol's closing quote.
-    at: usize,
-}
 
 /// Reads up to the symbol; a trade, where it stands near the end, to its end.
 #[inline]

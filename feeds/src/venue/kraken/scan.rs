@@ -6,6 +6,7 @@
 use crate::decimal::scan_u64;
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId};
+use crate::venue::format::Head;
 use crate::venue::levels::{self, LevelScalers, LevelText};
 use crate::venue::message::{Kind, Message, Print, literal};
 use crate::venue::symbols::SymbolTable;
@@ -13,15 +14,6 @@ use crate::venue::time::scan_rfc3339;
 use crate::venue::wire::ScalerTable;
 
 use super::parse::book;
-
-/// The part of a frame up to its first symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub(super) symbol: SymbolId,
-    pub(super) kind: Kind,
-    /// Where the rest starts: behind the symbol's closing quote.
-    at: usize,
-}
 
 /// Reads up to the symbol.
 #[inline]

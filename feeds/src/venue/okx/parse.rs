@@ -5,79 +5,62 @@ use crate::types::{Price, Qty, Scale, Side, SymbolId};
 use crate::venue::fields::{
     decimal_of, decimals_of, level_decimals, levels, millis, required, text, whole, whole_text,
 };
-use crate::venue::json::{Json, JsonReader};
-use crate::venue::message::{
-    Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route, Scalers,
-};
+use crate::venue::format::{Format, FormatReader, Head, Subject};
+use crate::venue::json::Json;
+use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print, Scalers};
 use crate::venue::symbols::{SymbolTable, named_in};
-use crate::venue::wire::{ScalerTable, Wire};
+use crate::venue::wire::ScalerTable;
 
 use super::{DEAD, scan};
 
 /// Reads frames of OKX.
-pub struct Parser {
-    symbols: SymbolTable,
-    scalers: ScalerTable,
-    likely: SymbolId,
-    json: JsonReader,
-}
+pub type Parser = FormatReader<OkxFormat>;
 
-impl Wire for Parser {
-    type Head = scan::Head;
+/// What stands in OKX's frames.
+pub struct OkxFormat;
 
-    fn new<'a>(symbols: impl Iterator<Item = &'a str> + Clone) -> Self {
-        let symbols = SymbolTable::new(symbols);
-        Self {
-            scalers: ScalerTable::new(symbols.iter().count()),
-            symbols,
-            likely: SymbolId(0),
-            json: JsonReader::new(),
-        }
-    }
-
-    fn set_scale(&mut self, symbol: SymbolId, scale: Scale) -> bool {
-        self.scalers.set(symbol, scale)
+impl Format for OkxFormat {
+    #[inline]
+    fn head(frame: &[u8], symbols: &SymbolTable, likely: SymbolId) -> Option<Head> {
+        scan::head(frame, symbols, likely)
     }
 
     #[inline]
-    fn route(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        match scan::head(frame, &self.symbols, self.likely) {
-            Some(head) => {
-                self.likely = head.symbol;
-                Ok(Route::Market(Market::whole(head.symbol, head.kind, Some(head))))
-            }
-            None => self.route_slowly(frame),
-        }
-    }
-
-    #[inline]
-    fn scan(
-        &mut self,
+    fn body(
         frame: &[u8],
-        head: &scan::Head,
+        head: &Head,
+        symbols: &SymbolTable,
+        scalers: &mut ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Option<Message> {
-        let scalers = self.scalers.of(head.symbol);
-        scan::body(frame, head, &self.symbols, scalers, changes, prints)
+        scan::body(frame, head, symbols, scalers.of(head.symbol), changes, prints)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn read_slowly(
-        &mut self,
-        frame: &[u8],
-        _part: u16,
+    fn known(frame: &[u8]) -> Option<Notice> {
+        (frame == PONG).then_some(Notice::Control)
+    }
+
+    fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
+        let (symbol, kind) = match open(json, symbols)? {
+            Content::Book {
+                symbol, is_snapshot, ..
+            } if is_snapshot => (symbol, Kind::Snapshot),
+            Content::Book { symbol, .. } => (symbol, Kind::Update),
+            Content::Trades { symbol, .. } => (symbol, Kind::Trades),
+            Content::Other(notice) => return Ok(Subject::Other(notice)),
+        };
+        Ok(Subject::Market(symbol, kind))
+    }
+
+    fn read(
+        json: Json<'_, '_>,
+        symbols: &SymbolTable,
+        scalers: &ScalerTable,
         changes: &mut Vec<LevelChange>,
         prints: &mut Vec<Print>,
     ) -> Result<Message, ParseError> {
-        if frame == PONG {
-            return Ok(Message::Notice(Notice::Control));
-        }
-        let Self {
-            symbols, scalers, json, ..
-        } = self;
-        json.read(frame, |json| match open(json, symbols)? {
+        match open(json, symbols)? {
             Content::Book {
                 symbol,
                 is_snapshot,
@@ -90,83 +73,48 @@ impl Wire for Parser {
                 Ok(Message::Trades { is_snapshot: false })
             }
             Content::Other(notice) => Ok(Message::Notice(notice)),
-        })
-        .unwrap_or(Err(ParseError::Malformed))
-    }
-
-    #[cold]
-    fn decimals(&mut self, frame: &[u8], _part: u16) -> Result<MessageDecimals, ParseError> {
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            let mut printed = MessageDecimals::default();
-            match open(json, symbols)? {
-                Content::Book { item, .. } => {
-                    let [asks, bids] = item.get(["asks", "bids"]).ok_or(ParseError::Malformed)?;
-                    level_decimals(asks, level, &mut printed)?;
-                    level_decimals(bids, level, &mut printed)?;
-                }
-                Content::Trades { data, .. } => {
-                    for item in data.items().ok_or(ParseError::Malformed)? {
-                        let [price, qty] = item.get(["px", "sz"]).ok_or(ParseError::Malformed)?;
-                        printed.price = printed.price.max(decimals_of(price)?);
-                        printed.qty = printed.qty.max(decimals_of(qty)?);
-                    }
-                }
-                Content::Other(_) => {}
-            }
-            Ok(printed)
-        })
-        .unwrap_or(Err(ParseError::Malformed))
-    }
-
-    #[cold]
-    fn rest_snapshot(&mut self, body: &[u8], out: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
-        out.clear();
-        let read = self.json.read(body, |json| {
-            let [code, data] = json.get(["code", "data"]).ok_or(ParseError::Malformed)?;
-            if text(code)? != "0" {
-                return Err(ParseError::Malformed);
-            }
-            let item = required(data)?.only_item().ok_or(ParseError::Malformed)?;
-            let [bids, asks, last_id] = item.get(["bids", "asks", "seqId"]).ok_or(ParseError::Malformed)?;
-            let mut needed = MessageDecimals::default();
-            level_decimals(bids, level, &mut needed)?;
-            level_decimals(asks, level, &mut needed)?;
-            let scale = needed.significant();
-            let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
-            levels(bids, Side::Bid, scalers, level, out)?;
-            levels(asks, Side::Ask, scalers, level, out)?;
-            Ok((whole(last_id)?, scale))
-        });
-        read.unwrap_or(Err(ParseError::Malformed))
-    }
-
-    #[cold]
-    fn symbol_in_wreckage(&self, frame: &[u8]) -> Option<SymbolId> {
-        named_in(frame, &self.symbols, b"\"instId\":\"", b'"')
-    }
-}
-
-impl Parser {
-    #[cold]
-    #[inline(never)]
-    fn route_slowly(&mut self, frame: &[u8]) -> Result<Route<scan::Head>, ParseError> {
-        if frame == PONG {
-            return Ok(Route::Notice(Notice::Control));
         }
-        let Self { symbols, json, .. } = self;
-        json.read(frame, |json| {
-            let (symbol, kind) = match open(json, symbols)? {
-                Content::Book {
-                    symbol, is_snapshot, ..
-                } if is_snapshot => (symbol, Kind::Snapshot),
-                Content::Book { symbol, .. } => (symbol, Kind::Update),
-                Content::Trades { symbol, .. } => (symbol, Kind::Trades),
-                Content::Other(notice) => return Ok(Route::Notice(notice)),
-            };
-            Ok(Route::Market(Market::whole(symbol, kind, None)))
-        })
-        .unwrap_or(Err(ParseError::Malformed))
+    }
+
+    fn decimals(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<MessageDecimals, ParseError> {
+        let mut printed = MessageDecimals::default();
+        match open(json, symbols)? {
+            Content::Book { item, .. } => {
+                let [asks, bids] = item.get(["asks", "bids"]).ok_or(ParseError::Malformed)?;
+                level_decimals(asks, level, &mut printed)?;
+                level_decimals(bids, level, &mut printed)?;
+            }
+            Content::Trades { data, .. } => {
+                for item in data.items().ok_or(ParseError::Malformed)? {
+                    let [price, qty] = item.get(["px", "sz"]).ok_or(ParseError::Malformed)?;
+                    printed.price = printed.price.max(decimals_of(price)?);
+                    printed.qty = printed.qty.max(decimals_of(qty)?);
+                }
+            }
+            Content::Other(_) => {}
+        }
+        Ok(printed)
+    }
+
+    fn rest_snapshot(json: Json<'_, '_>, out: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
+        let [code, data] = json.get(["code", "data"]).ok_or(ParseError::Malformed)?;
+        if text(code)? != "0" {
+            return Err(ParseError::Malformed);
+        }
+        let item = required(data)?.only_item().ok_or(ParseError::Malformed)?;
+        let [bids, asks, last_id] = item.get(["bids", "asks", "seqId"]).ok_or(ParseError::Malformed)?;
+        let mut needed = MessageDecimals::default();
+        level_decimals(bids, level, &mut needed)?;
+        level_decimals(asks, level, &mut needed)?;
+        let scale = needed.significant();
+        let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
+        levels(bids, Side::Bid, scalers, level, out)?;
+        levels(asks, Side::Ask, scalers, level, out)?;
+        Ok((whole(last_id)?, scale))
+    }
+
+    fn symbol_in_wreckage(frame: &[u8], symbols: &SymbolTable) -> Option<SymbolId> {
+        named_in(frame, symbols, b"\"instId\":\"", b'"')
     }
 }
 

@@ -6,20 +6,12 @@
 use crate::decimal::{ShapedScaler, power_of_ten, scan_u64};
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
+use crate::venue::format::Head;
 use crate::venue::levels::LevelScalers;
 use crate::venue::message::{Kind, Message, Print, literal};
 use crate::venue::symbols::SymbolTable;
 
 use super::parse::BookFields;
-
-/// The part of a frame up to its symbol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub(super) symbol: SymbolId,
-    pub(super) kind: Kind,
-    /// Where the rest starts.
-    at: usize,
-}
 
 /// Reads up to the first level or the first trade.
 #[inline]
