@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::capture::CaptureError;
-use quantumflow_feeds::feed::Feed;
+use quantumflow_feeds::feed::{Feed, LinePlan};
 use quantumflow_feeds::net::{
     DialOptions, Endpoint, EndpointError, Poller, RestClient, RestError, RestOptions, TcpOptions, TlsClientConfig,
     TlsConfigError, TlsRoots,
@@ -31,12 +31,15 @@ use quantumflow_region::{RegionWriter, RegisterError};
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
 use crate::cold::{Breakers, ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource};
 use crate::config::{Config, FeedConfig};
-use crate::hot::{FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
+use crate::hot::{FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
 use crate::model::{LoadError, Model};
 use crate::os::{self, TimeBase};
 
 /// Log events that fit between two rounds of the housekeeping thread.
 const EVENTS: usize = 4096;
+
+/// By up to this part a connection is replaced earlier than configured.
+const LIFE_JITTER: f64 = 0.05;
 
 /// Why an engine cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -178,13 +181,13 @@ pub fn launch<O: Output + Send + 'static>(
             captures.push(cold_end);
             capture_counts.push((feed.venue, counts));
         }
-        slots.push(FeedSlot::new(Feed::new(plan.session), tap));
+        slots.push(FeedSlot::new(Feed::new(plan.session, plan.lines), tap));
     }
 
     let model_name = model.map_or("none", |model| &model.contract().name);
     let thread = region.writer("hot-0").map_err(StartError::Region)?;
     let metrics = HotMetrics::register(thread, &symbols, model_name);
-    let poller = Poller::new(config.feeds.len(), config.engine.idle).map_err(StartError::Poller)?;
+    let poller = Poller::new(FeedLine::slots(config.feeds.len()), config.engine.idle).map_err(StartError::Poller)?;
     let time = TimeBase::calibrate(Duration::from_millis(50));
     let sink = PredictSink::new(
         &symbols,
@@ -269,6 +272,7 @@ fn start_hot<O: Output + Send + 'static>(
 /// What a feed's configuration means for each of the threads.
 struct FeedPlan {
     session: Session,
+    lines: LinePlan,
     target: DialTarget,
     source: SnapshotSource,
 }
@@ -319,9 +323,18 @@ impl FeedPlan {
             ..RestOptions::default()
         })
         .map_err(|source| StartError::Rest { feed: index, source })?;
+        // Connections that were made together should not be replaced together.
+        let jitter = 1.0 - LIFE_JITTER * rand::random::<f64>();
+        let lines = LinePlan {
+            is_redundant: feed.redundant,
+            life: feed.connection_life.map(|life| life.mul_f64(jitter)),
+            makes_before_breaks: true,
+        };
         Ok(Self {
             session,
+            lines,
             target: DialTarget {
+                is_redundant: feed.redundant,
                 venue: feed.venue,
                 endpoint,
                 options,

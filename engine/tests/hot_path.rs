@@ -15,11 +15,13 @@ use allocation_counter::measure;
 use quantumflow::cold::{Breakers, SnapshotFetcher, SnapshotSource};
 use quantumflow::config::ModelSource;
 use quantumflow::features::FEATURE_COUNT;
-use quantumflow::hot::{FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin};
+use quantumflow::hot::{
+    FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin,
+};
 use quantumflow::model::{self, Model, Prediction};
 use quantumflow::os::TimeBase;
 use quantumflow_feeds::VenueId;
-use quantumflow_feeds::feed::Feed;
+use quantumflow_feeds::feed::{Feed, LinePlan};
 use quantumflow_feeds::net::{
     DialOptions, Endpoint, IdleStrategy, Poller, RestClient, RestOptions, TlsClientConfig, TlsRoots, dial,
 };
@@ -187,12 +189,16 @@ fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
         symbols: origins.len(),
         events: 4096,
     });
-    cold.deliver_connection(0, Box::new(connection))
+    cold.deliver_connection(FeedLine::at_slot(0), Box::new(connection))
         .expect("the queue is empty");
     let time = TimeBase::calibrate(Duration::from_millis(20));
     let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time).unwrap();
-    let poller = Poller::new(1, IdleStrategy::Spin).unwrap();
-    let shard = Shard::new(vec![FeedSlot::new(Feed::new(session), ())], poller, sink);
+    let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin).unwrap();
+    let shard = Shard::new(
+        vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],
+        poller,
+        sink,
+    );
     let reader = RegionReader::of(&region).unwrap();
     let fetcher = SnapshotFetcher::new(
         vec![SnapshotSource { venue, client, urls }],

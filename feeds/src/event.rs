@@ -5,7 +5,7 @@
 
 use crate::book::Book;
 use crate::clock::Ticks;
-use crate::types::{Instrument, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos};
+use crate::types::{Instrument, Line, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos};
 
 /// When one frame passed the stages up to the book. Measured, so never an input to a feature.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,6 +169,13 @@ pub enum FeedEvent {
     Outdated {
         /// Whose message.
         symbol: SymbolId,
+    },
+    /// A message that the other of two lines has brought before, or will bring: dropped.
+    Repeated {
+        /// Whose message.
+        symbol: SymbolId,
+        /// The line that brought it.
+        line: Line,
     },
     /// A message could not be kept while its book waits for a snapshot; the wait starts again.
     BacklogOverflow {

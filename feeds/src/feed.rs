@@ -1,21 +1,28 @@
-//! A venue's session on the connection that carries it.
+//! A venue's session on the connection that carries it, or on two.
 //!
 //! [`Feed::poll`] is what a hot thread calls when a socket may have something: it reads, cuts frames and gives them to
 //! the session. [`Feed::settle`] then sends what the session wants sent. Making connections and fetching snapshots
 //! block, so both are somebody else's work: the feed says that it wants them and is given the results.
 
+mod succession;
+
 use crate::clock::{Clock, Ticks};
 use crate::event::{FeedEvent, FrameFault, Sink, SnapshotFault, Stamps};
 use crate::net::{Connection, ConnectionError, Drained, Poller};
-use crate::types::{Instrument, SymbolId, UnixNanos};
+use crate::types::{Instrument, Line, SymbolId, UnixNanos};
 use crate::venue::{Outbox, ReconnectReason, Session, SnapshotRequest};
 use crate::ws::{Message, SendError, WsError};
+
+use succession::Succession;
+pub use succession::{LinePlan, LineStep};
 
 /// How many reads one [`Feed::poll`] does at the most, so that a burst on one connection cannot keep the others waiting.
 const READS_PER_POLL: u32 = 16;
 
 /// Takes the raw input of a feed, for a capture. Called on the hot thread: must not allocate, lock or wait.
 pub trait Tap {
+    /// What comes next is of this line.
+    fn turn_to(&mut self, _line: Line) {}
     /// A connection was opened.
     fn opened(&mut self, _at: UnixNanos) {}
     /// It is gone.
@@ -34,6 +41,13 @@ pub trait Tap {
 impl Tap for () {}
 
 impl<T: Tap> Tap for Option<T> {
+    #[inline]
+    fn turn_to(&mut self, line: Line) {
+        if let Some(tap) = self {
+            tap.turn_to(line);
+        }
+    }
+
     fn opened(&mut self, at: UnixNanos) {
         self.iter_mut().for_each(|tap| tap.opened(at));
     }
@@ -62,10 +76,11 @@ impl<T: Tap> Tap for Option<T> {
     }
 }
 
-/// One connection's worth of a venue.
+/// One connection's worth of a venue, carried by one line or by two.
 pub struct Feed {
     session: Session,
-    connection: Option<Box<Connection>>,
+    lines: [Option<Box<Connection>>; 2],
+    succession: Succession,
     outbox: Outbox,
 }
 
@@ -101,6 +116,9 @@ pub enum Lost {
     /// The session wants a new one.
     #[error("the session asked for a new connection: {0:?}")]
     Wanted(ReconnectReason),
+    /// Its successor carries everything: it was replaced before the venue would have ended it.
+    #[error("replaced by its successor")]
+    Succeeded,
 }
 
 impl Lost {
@@ -116,11 +134,12 @@ impl Lost {
             Self::Wanted(ReconnectReason::ServerShutdown) => "server_shutdown",
             Self::Wanted(ReconnectReason::Silent) => "silent",
             Self::Wanted(ReconnectReason::NotAcknowledged) => "not_acknowledged",
+            Self::Succeeded => "succeeded",
         }
     }
 
     /// Every [`reason`](Self::reason).
-    pub const REASONS: [&str; 9] = [
+    pub const REASONS: [&str; 10] = [
         "closed",
         "cut",
         "io",
@@ -130,15 +149,22 @@ impl Lost {
         "server_shutdown",
         "silent",
         "not_acknowledged",
+        "succeeded",
     ];
 }
 
 impl Feed {
-    /// A feed without a connection.
-    pub fn new(session: Session) -> Self {
+    /// A feed without a connection. A plan for more than one line at a time has no effect where the venue's ids differ
+    /// from connection to connection.
+    pub fn new(session: Session, plan: LinePlan) -> Self {
+        let plan = match session.venue().facts().shares_ids {
+            true => plan,
+            false => LinePlan::SINGLE,
+        };
         Self {
             session,
-            connection: None,
+            lines: [None, None],
+            succession: Succession::new(plan),
             outbox: Outbox::new(),
         }
     }
@@ -155,29 +181,70 @@ impl Feed {
 
     /// Whether there is a connection.
     pub fn is_connected(&self) -> bool {
-        self.connection.is_some()
+        self.lines.iter().any(Option::is_some)
     }
 
-    /// Takes over a ready connection, which the caller has added to its poller, and subscribes. The feed has none
+    /// How many connections there are.
+    pub fn line_count(&self) -> usize {
+        self.lines.iter().flatten().count()
+    }
+
+    /// Takes over a ready connection, which the caller has added to its poller, and subscribes. This line has none
     /// before: [`detach`](Self::detach) comes first.
-    pub fn attach(&mut self, connection: Box<Connection>, now: UnixNanos, tap: &mut impl Tap, sink: &mut impl Sink) {
-        debug_assert!(self.connection.is_none(), "the old connection is detached first");
-        self.connection = Some(connection);
-        self.outbox.clear();
+    pub fn attach(
+        &mut self,
+        line: Line,
+        connection: Box<Connection>,
+        now: UnixNanos,
+        tap: &mut impl Tap,
+        sink: &mut impl Sink,
+    ) {
+        debug_assert!(
+            self.lines[line.index()].is_none(),
+            "the old connection is detached first"
+        );
+        self.lines[line.index()] = Some(connection);
+        self.succession.on_open(line, now);
+        tap.turn_to(line);
         tap.opened(now);
+        self.session.select(line);
         self.session.on_open(now, sink, &mut self.outbox);
     }
 
-    /// Gives the connection up: no book is shown until the next one has brought it back.
-    pub fn detach(&mut self, now: UnixNanos, tap: &mut impl Tap, sink: &mut impl Sink) -> Option<Box<Connection>> {
-        let connection = self.connection.take()?;
+    /// Gives a connection up: unless the other line carries them, no book is shown until the next one has brought it
+    /// back.
+    pub fn detach(
+        &mut self,
+        line: Line,
+        now: UnixNanos,
+        tap: &mut impl Tap,
+        sink: &mut impl Sink,
+    ) -> Option<Box<Connection>> {
+        let connection = self.lines[line.index()].take()?;
+        self.succession.on_close(line);
+        tap.turn_to(line);
         tap.closed(now);
-        self.outbox.clear();
+        if !self.is_connected() {
+            self.outbox.clear();
+        }
+        self.session.select(line);
         self.session.on_close(sink);
         Some(connection)
     }
 
-    /// Reads what the socket in this slot of the poller has, within a budget, and works it off.
+    /// What is to be done about the lines themselves: a successor dialled, or one given up that has its successor. To be
+    /// asked now and then, and done at once.
+    pub fn next_step(&mut self, now: UnixNanos) -> Option<LineStep> {
+        let session = &self.session;
+        self.succession.next_step(now, |line| session.standing(line))
+    }
+
+    /// Whether this line is to be dialled again when it is lost.
+    pub fn is_wanted(&self, line: Line) -> bool {
+        self.succession.is_wanted(line)
+    }
+
+    /// Reads what the socket of a line, in this slot of the poller, has, within a budget, and works it off.
     ///
     /// `wall` turns a reading of `clock` into the wall-clock time of the read.
     ///
@@ -186,6 +253,7 @@ impl Feed {
     #[inline]
     pub fn poll<C: Clock, S: Sink>(
         &mut self,
+        line: Line,
         poller: &mut Poller,
         slot: usize,
         clock: C,
@@ -194,10 +262,12 @@ impl Feed {
         sink: &mut S,
     ) -> Result<Progress, (Progress, Lost)> {
         let mut progress = Progress::default();
-        let Some(connection) = self.connection.as_deref_mut() else {
+        let Some(connection) = self.lines[line.index()].as_deref_mut() else {
             return Ok(progress);
         };
         let (session, outbox) = (&mut self.session, &mut self.outbox);
+        session.select(line);
+        tap.turn_to(line);
         let mut read_started = clock.ticks();
         let drained = poller.drain(slot, connection, &clock, READS_PER_POLL, |connection, read| {
             let receive_time = wall(read.read);
@@ -256,7 +326,7 @@ impl Feed {
         tap: &mut impl Tap,
         sink: &mut S,
     ) {
-        if self.connection.is_none() {
+        if !self.is_connected() {
             return;
         }
         if let (Ok(body), Some(instrument)) = (body, self.session.instruments().get(symbol.index())) {
@@ -280,30 +350,32 @@ impl Feed {
 
     /// Lets time pass: retries, pings, subscriptions that were never answered.
     pub fn tick(&mut self, now: UnixNanos, sink: &mut impl Sink) {
-        if self.connection.is_some() {
+        if self.is_connected() {
             self.session.on_timer(now, sink, &mut self.outbox);
         }
     }
 
     /// Sends what the session wants sent and what the protocol itself has queued, and passes on what it wants fetched.
-    /// To be called after each of the other calls. The time is asked for only where there is something to send.
+    /// To be called after each of the other calls, until it finds nothing wrong. The time is asked for only where there is
+    /// something to send.
     ///
     /// # Errors
-    /// The connection is over, or the session wants a new one.
+    /// This line is over, or the session wants a new one in its place.
     #[inline]
     pub fn settle(
         &mut self,
         now: impl FnOnce() -> UnixNanos,
         tap: &mut impl Tap,
         order: impl FnMut(SnapshotRequest),
-    ) -> Result<(), Lost> {
-        let Some(connection) = self.connection.as_deref_mut() else {
-            return Ok(());
-        };
-        if self.outbox.is_empty() {
-            if connection.wants_write() {
-                connection.flush()?;
+    ) -> Result<(), (Line, Lost)> {
+        for line in Line::ALL {
+            if let Some(connection) = self.lines[line.index()].as_deref_mut()
+                && connection.wants_write()
+            {
+                connection.flush().map_err(|error| (line, error.into()))?;
             }
+        }
+        if self.outbox.is_empty() {
             return Ok(());
         }
         self.empty_outbox(now(), tap, order)
@@ -315,17 +387,36 @@ impl Feed {
         now: UnixNanos,
         tap: &mut impl Tap,
         order: impl FnMut(SnapshotRequest),
-    ) -> Result<(), Lost> {
+    ) -> Result<(), (Line, Lost)> {
         self.outbox.snapshot_requests().iter().copied().for_each(order);
-        let wanted = self.outbox.reconnect();
-        if let Some(connection) = self.connection.as_deref_mut() {
-            for text in self.outbox.frames() {
+        let mut outcome = Ok(());
+        for (line, text) in self.outbox.frames_by_line() {
+            if let Some(connection) = self.lines[line.index()].as_deref_mut() {
+                tap.turn_to(line);
                 tap.sent(now, text);
-                connection.send_text(text)?;
+                if let Err(error) = connection.send_text(text) {
+                    outcome = outcome.and(Err((line, error.into())));
+                }
             }
-            connection.flush()?;
         }
+        let wanted = Line::ALL.map(|line| self.outbox.reconnect_of(line));
         self.outbox.clear();
-        wanted.map_or(Ok(()), |reason| Err(Lost::Wanted(reason)))
+        for line in Line::ALL {
+            let Some(connection) = self.lines[line.index()].as_deref_mut() else {
+                continue;
+            };
+            if let Err(error) = connection.flush() {
+                outcome = outcome.and(Err((line, error.into())));
+            }
+            match wanted[line.index()] {
+                // It still carries the feed, for as long as the venue lets it.
+                Some(ReconnectReason::ServerShutdown) if self.succession.leaves(line) => {}
+                Some(reason) if outcome.is_ok() => outcome = Err((line, Lost::Wanted(reason))),
+                // Said again when the line that is over now is gone.
+                Some(reason) => self.outbox.want_reconnect(line, reason),
+                None => {}
+            }
+        }
+        outcome
     }
 }

@@ -26,4 +26,4 @@ pub mod ws;
 pub use clock::{Clock, Ticks};
 pub use event::{BookUpdate, FeedEvent, LevelChange, Sink, Stamps, TopOfBook, Trade};
 pub use offset::ClockOffset;
-pub use types::{Instrument, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos, VenueId};
+pub use types::{Instrument, Line, Price, Qty, Quality, Scale, Side, SymbolId, UnixNanos, VenueId};

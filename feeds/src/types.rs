@@ -124,6 +124,48 @@ pub struct Instrument {
     pub scale: Scale,
 }
 
+/// One of the two connections that may carry a feed at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Line {
+    /// The first one. A feed that needs one connection has this one, until it is replaced.
+    #[default]
+    First,
+    /// The second one: a copy, or the successor of the first.
+    Second,
+}
+
+impl Line {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Second];
+
+    /// Its place in a table of lines.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name in metrics and captures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "1",
+            Self::Second => "2",
+        }
+    }
+
+    /// The line of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|line| line.name() == name)
+    }
+
+    /// The one beside it.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
 /// How far a book can be trusted at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -75,6 +75,7 @@ fn show(record: &Record<'_>) -> String {
         Record::Open { detail, .. } => ("open", "", detail),
         Record::Close { detail, .. } => ("close", "", detail),
         Record::Dropped { count, .. } => ("dropped", "", count),
+        Record::Line { line, .. } => ("line", "", line.name()),
         Record::Remark { text } => ("remark", "", text),
     };
     format!("{word} {symbol} {text}")

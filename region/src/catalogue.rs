@@ -62,7 +62,13 @@ catalogue! {
     FEED_RECONNECTIONS: Metric::counter("hft_feed_reconnections_total").labels(EXCHANGE),
         "Connections that were opened again after one was lost.";
     FEED_HEALTH: Metric::gauge_i64("hft_feed_health").labels(EXCHANGE).agg(Agg::Min),
-        "Whether every connection to the exchange is up and fresh, 1 or 0.";
+        "Whether every feed of the exchange has a connection, 1 or 0.";
+    FEED_CONNECTIONS: Metric::gauge_i64("hft_feed_connections").labels(EXCHANGE),
+        "Connections to the exchange that are open.";
+    FEED_SUCCESSIONS: Metric::counter("hft_feed_successions_total").labels(EXCHANGE),
+        "Connections that were replaced by a successor before the exchange ended them.";
+    FEED_REPEATS: Metric::counter("hft_feed_repeats_total").labels(&["exchange", "line"]),
+        "Messages dropped because the other of two connections that carry the same had brought them, or was about to.";
     FEED_SUBSCRIPTIONS: Metric::gauge_i64("hft_feed_subscriptions").labels(EXCHANGE),
         "Channels that the exchange has confirmed.";
     FEED_LAG: Metric::gauge_i64("hft_feed_lag_seconds").labels(EXCHANGE).unit(Unit::Seconds, -9).agg(Agg::Max),

@@ -64,7 +64,7 @@ pub struct EventDeclaration {
 }
 
 /// Why a connection was lost: the reasons of the feeds, and `dial` for one that was never made.
-pub const LOSSES: [&str; 10] = [
+pub const LOSSES: [&str; 11] = [
     "closed",
     "cut",
     "io",
@@ -74,6 +74,7 @@ pub const LOSSES: [&str; 10] = [
     "server_shutdown",
     "silent",
     "not_acknowledged",
+    "succeeded",
     "dial",
 ];
 

@@ -29,13 +29,13 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use quantumflow::config::ModelSource;
 use quantumflow::hot::{
-    ColdSide, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Prediction, Shard, SnapshotReply,
-    SymbolOrigin,
+    ColdSide, FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Prediction, Shard,
+    SnapshotReply, SymbolOrigin,
 };
 use quantumflow::model::{self, Model};
 use quantumflow::os::{self, TimeBase, TscClock};
 use quantumflow_benches::depth::{self, DepthUpdate, Wire};
-use quantumflow_feeds::feed::Feed;
+use quantumflow_feeds::feed::{Feed, LinePlan};
 use quantumflow_feeds::net::{
     DialOptions, Endpoint, IdleStrategy, Poller, TestCertificate, TlsClientConfig, TlsRoots, TlsServerConfig,
     TlsServerOptions, TlsServerStream, dial,
@@ -290,13 +290,17 @@ impl Hot {
             symbols: 1,
             events: 64,
         });
-        cold.deliver_connection(0, Box::new(connection))
+        cold.deliver_connection(FeedLine::at_slot(0), Box::new(connection))
             .map_err(|_| "the mailbox is empty")?;
         let output = Published(Vec::with_capacity(plan.frames.len()));
         let time = TimeBase::calibrate(Duration::from_millis(100));
         let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time)?;
-        let poller = Poller::new(1, IdleStrategy::Spin)?;
-        let shard = Shard::new(vec![FeedSlot::new(Feed::new(session), ())], poller, sink);
+        let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin)?;
+        let shard = Shard::new(
+            vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],
+            poller,
+            sink,
+        );
         Ok(Self {
             shard: Some(shard),
             cold,

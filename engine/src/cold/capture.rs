@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use quantumflow_feeds::UnixNanos;
 use quantumflow_feeds::capture::{
     CaptureDrain, CaptureError, CaptureOptions, CaptureTap, CaptureWriter, TapKind, capture_tap,
 };
 use quantumflow_feeds::feed::Tap;
+use quantumflow_feeds::{Line, UnixNanos};
 
 use super::LOOK_EVERY;
 
@@ -23,6 +23,9 @@ pub struct FeedTap {
     counts: Arc<Counts>,
     frames: u64,
     bytes: u64,
+    /// Of which line the records are, and of which the last one that was taken was.
+    line: Line,
+    told_line: Line,
 }
 
 /// What a capture has taken so far.
@@ -62,22 +65,42 @@ pub fn open(
         counts: Arc::clone(&counts),
         frames: 0,
         bytes: 0,
+        line: Line::First,
+        told_line: Line::First,
     };
     Ok((tap, CaptureThread { drain, writer }, counts))
 }
 
+impl FeedTap {
+    /// Says of which line the next record is, if it is of another one.
+    #[inline]
+    fn tell_line(&mut self, at: UnixNanos) {
+        if self.line != self.told_line && self.tap.record(TapKind::Line, at, &[self.line as u8]) {
+            self.told_line = self.line;
+        }
+    }
+}
+
 impl Tap for FeedTap {
+    #[inline]
+    fn turn_to(&mut self, line: Line) {
+        self.line = line;
+    }
+
     fn opened(&mut self, at: UnixNanos) {
+        self.tell_line(at);
         self.tap.record(TapKind::Open, at, self.address.as_bytes());
     }
 
     fn closed(&mut self, at: UnixNanos) {
+        self.tell_line(at);
         self.tap.record(TapKind::Close, at, b"");
         self.flush();
     }
 
     #[inline]
     fn frame(&mut self, at: UnixNanos, text: &[u8]) {
+        self.tell_line(at);
         if self.tap.record(TapKind::Frame, at, text) {
             self.frames += 1;
             self.bytes += text.len() as u64;
@@ -89,6 +112,7 @@ impl Tap for FeedTap {
     }
 
     fn sent(&mut self, at: UnixNanos, text: &str) {
+        self.tell_line(at);
         self.tap.record(TapKind::Sent, at, text.as_bytes());
     }
 

@@ -11,17 +11,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use quantumflow_feeds::VenueId;
 use quantumflow_feeds::net::{Backoff, BackoffOptions, Connection, DialError, DialOptions, Endpoint, dial};
 use quantumflow_feeds::ws::MaskSource;
+use quantumflow_feeds::{Line, VenueId};
 
 use super::{Breakers, LOOK_EVERY};
-use crate::hot::ColdSide;
+use crate::hot::{ColdSide, FeedLine, LineOrder};
 use crate::os::wall_clock;
 
 /// Where and how one feed is dialled.
 #[derive(Clone, Debug)]
 pub struct DialTarget {
+    /// Both of its lines are dialled from the start; otherwise the second waits until it is wanted.
+    pub is_redundant: bool,
     /// Whose it is.
     pub venue: VenueId,
     /// Its address, with the path of the venue's session.
@@ -44,15 +46,16 @@ impl DialFailures {
 /// The thread's state.
 #[derive(Debug)]
 pub struct Dialler {
-    feeds: Vec<DialFeed>,
+    /// By [`FeedLine::slot`].
+    lines: Vec<DialLine>,
     cold: ColdSide,
     failures: DialFailures,
     breakers: Breakers,
 }
 
-/// What is known of one feed.
+/// What is known of one line of a feed.
 #[derive(Debug)]
-struct DialFeed {
+struct DialLine {
     target: DialTarget,
     backoff: Backoff,
     state: DialState,
@@ -60,6 +63,8 @@ struct DialFeed {
 
 #[derive(Debug)]
 enum DialState {
+    /// Nobody wants it.
+    Idle,
     /// The shard has a connection since then. It is of use once more books were shown than before it.
     Connected {
         since: Instant,
@@ -79,13 +84,20 @@ impl Dialler {
     /// venue.
     pub fn new(targets: Vec<DialTarget>, cold: ColdSide, breakers: Breakers) -> Self {
         let failures = DialFailures(targets.iter().map(|_| AtomicU64::new(0)).collect());
-        let feed = |target| DialFeed {
-            target,
+        let line = |target: &DialTarget, line| DialLine {
+            target: target.clone(),
             backoff: Backoff::new(BackoffOptions::default()),
-            state: DialState::Waiting { until: Instant::now() },
+            state: if line == Line::First || target.is_redundant {
+                DialState::Waiting { until: Instant::now() }
+            } else {
+                DialState::Idle
+            },
         };
+        let lines = targets
+            .iter()
+            .flat_map(|target| Line::ALL.map(|which| line(target, which)));
         Self {
-            feeds: targets.into_iter().map(feed).collect(),
+            lines: lines.collect(),
             cold,
             failures,
             breakers,
@@ -100,38 +112,44 @@ impl Dialler {
     /// Works until `stop` is set. A dial that is still under way then is left to its own deadline.
     pub fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            while let Some((feed, lost)) = self.cold.take_lost_connection() {
-                drop(lost);
-                self.redial(usize::from(feed));
+            while let Some(LineOrder { at, old, dial }) = self.cold.take_line_order() {
+                drop(old);
+                self.take_order(at, dial);
             }
-            for index in 0..self.feeds.len() {
-                self.advance(index);
+            for slot in 0..self.lines.len() {
+                self.advance(FeedLine::at_slot(slot));
             }
             thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// The shard has lost its connection. The venue's other clients have probably lost theirs, too, so that even the
-    /// first dial waits a little.
-    fn redial(&mut self, index: usize) {
-        let Some(feed) = self.feeds.get_mut(index) else { return };
-        if let DialState::Connected { since, .. } = feed.state {
-            self.breakers.failed(feed.target.venue);
-            let pause = feed.backoff.next_delay(since.elapsed(), None, &mut rand::rng());
-            feed.state = DialState::Waiting {
-                until: Instant::now() + pause,
-            };
-        }
+    /// The shard has lost the connection of a line, has given it up, or wants one that it has not had. After a loss the
+    /// venue's other clients have probably lost theirs, too, so that even the first dial waits a little.
+    fn take_order(&mut self, at: FeedLine, dial: bool) {
+        let Some(line) = self.lines.get_mut(at.slot()) else {
+            return;
+        };
+        let now = Instant::now();
+        line.state = match (&line.state, dial) {
+            (DialState::Connected { since, .. }, true) => {
+                self.breakers.failed(line.target.venue);
+                let pause = line.backoff.next_delay(since.elapsed(), None, &mut rand::rng());
+                DialState::Waiting { until: now + pause }
+            }
+            (DialState::Idle, true) => DialState::Waiting { until: now },
+            (_, false) => DialState::Idle,
+            // It is on its way.
+            (_, true) => return,
+        };
     }
 
-    fn advance(&mut self, index: usize) {
-        let feed = &mut self.feeds[index];
-        let address = feed.target.endpoint.clone();
-        let idle = DialState::Waiting { until: Instant::now() };
-        let venue = feed.target.venue;
-        feed.state = match std::mem::replace(&mut feed.state, idle) {
+    fn advance(&mut self, at: FeedLine) {
+        let line = &mut self.lines[at.slot()];
+        let address = line.target.endpoint.clone();
+        let (index, venue) = (usize::from(at.feed), line.target.venue);
+        line.state = match std::mem::replace(&mut line.state, DialState::Idle) {
             DialState::Waiting { until } if until <= Instant::now() => match self.breakers.permits(venue) {
-                Ok(()) => start_dial(index, &feed.target),
+                Ok(()) => start_dial(index, &line.target),
                 Err(wait) => {
                     let pause = Duration::from_nanos(wait.until.0.saturating_sub(wall_clock().0));
                     tracing::warn!(feed = index, %venue, pause_ms = pause.as_millis() as u64, "the venue is left alone");
@@ -144,7 +162,7 @@ impl Dialler {
                 Ok(Ok(connection)) => {
                     let tls = connection.tls_description();
                     let applied = connection.tcp_applied();
-                    tracing::info!(feed = index, %address, tls, kernel_stamps = ?applied.kernel_stamps, "connected");
+                    tracing::info!(feed = index, line = at.line.name(), %address, tls, kernel_stamps = ?applied.kernel_stamps, "connected");
                     DialState::Ready(connection)
                 }
                 Ok(Err(error)) => {
@@ -153,7 +171,7 @@ impl Dialler {
                         Some(_) => self.breakers.told_to_stay_away(venue, error.retry_after()),
                         None => self.breakers.failed(venue),
                     }
-                    let pause = feed
+                    let pause = line
                         .backoff
                         .next_delay(Duration::ZERO, error.retry_after(), &mut rand::rng());
                     let pause_ms = pause.as_millis() as u64;
@@ -165,10 +183,10 @@ impl Dialler {
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
             },
-            DialState::Ready(connection) => match self.cold.deliver_connection(index as u16, connection) {
+            DialState::Ready(connection) => match self.cold.deliver_connection(at, connection) {
                 Ok(()) => DialState::Connected {
                     since: Instant::now(),
-                    books_before: self.cold.books_shown(index),
+                    books_before: self.cold.books_shown(at),
                     is_of_use: false,
                 },
                 Err(back) => DialState::Ready(back),
@@ -177,7 +195,7 @@ impl Dialler {
                 since,
                 books_before,
                 is_of_use: false,
-            } if self.cold.books_shown(index) != books_before => {
+            } if self.cold.books_shown(at) != books_before => {
                 self.breakers.succeeded(venue);
                 DialState::Connected {
                     since,

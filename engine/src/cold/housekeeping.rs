@@ -194,8 +194,21 @@ impl Housekeeping {
             of_feed.nth(symbol.index()).map_or("?", |origin| origin.symbol.as_str())
         };
         match event.news {
-            HotNews::Connected => tracing::info!(feed, at_ns, "session opened"),
-            HotNews::Disconnected { reason } => tracing::warn!(feed, at_ns, reason, "connection lost, dialling again"),
+            HotNews::Connected { line } => tracing::info!(feed, line = line.name(), at_ns, "session opened"),
+            HotNews::Disconnected {
+                line,
+                reason,
+                is_wanted: true,
+            } => tracing::warn!(
+                feed,
+                line = line.name(),
+                at_ns,
+                reason,
+                "connection lost, dialling again"
+            ),
+            HotNews::Disconnected { line, reason, .. } => {
+                tracing::info!(feed, line = line.name(), at_ns, reason, "connection given up");
+            }
             HotNews::Feed(news) => match news {
                 FeedEvent::Subscribed { symbol } => tracing::info!(feed, at_ns, symbol = name(symbol), "subscribed"),
                 FeedEvent::SubscriptionRefused { symbol } => {

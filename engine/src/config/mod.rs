@@ -125,6 +125,9 @@ struct FeedFile {
     backlog_bytes_max: Option<u64>,
     subscription_timeout_s: Option<u32>,
     #[serde(default)]
+    redundant: bool,
+    connection_life_s: Option<u32>,
+    #[serde(default)]
     busy_poll_us: u32,
 }
 

@@ -118,6 +118,10 @@ pub struct FeedConfig {
     pub backlog_bytes_max: usize,
     /// How long a subscription may stay without an answer or a message.
     pub subscription_timeout: Duration,
+    /// Two connections at all times, of which the faster is heard.
+    pub redundant: bool,
+    /// The age at which a connection is replaced, if it is.
+    pub connection_life: Option<Duration>,
     /// SO_BUSY_POLL, if wanted.
     pub busy_poll: Option<Duration>,
 }
@@ -289,6 +293,38 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             "between 1 and 600",
         ));
     }
+    if feed.redundant && !facts.shares_ids {
+        return Err(value(
+            &key("redundant"),
+            feed.redundant,
+            format!("the messages of {venue} carry no ids that two connections share, so only one can be heard"),
+        ));
+    }
+    // An hour before the venue ends it, less what the jitter takes.
+    let usual_life = facts
+        .connection_life
+        .map(|life| life.saturating_sub(Duration::from_secs(3600)));
+    let connection_life = match feed.connection_life_s {
+        None => usual_life,
+        Some(0) => None,
+        Some(_) if !facts.shares_ids => {
+            return Err(value(
+                &key("connection_life_s"),
+                feed.connection_life_s.unwrap_or_default(),
+                format!(
+                    "the messages of {venue} carry no ids that two connections share, so none can take over: leave it out"
+                ),
+            ));
+        }
+        Some(seconds @ 10..=604_800) => Some(Duration::from_secs(u64::from(seconds))),
+        Some(seconds) => {
+            return Err(value(
+                &key("connection_life_s"),
+                seconds,
+                "0 for never, or between 10 and 604800",
+            ));
+        }
+    };
     Ok(FeedConfig {
         venue,
         symbols: feed.symbols,
@@ -299,6 +335,8 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
         message_bytes_max: clamp_size(message_bytes_max),
         backlog_bytes_max: clamp_size(backlog_bytes_max),
         subscription_timeout: Duration::from_secs(u64::from(subscription_timeout_s)),
+        redundant: feed.redundant,
+        connection_life,
         busy_poll: (feed.busy_poll_us > 0).then(|| Duration::from_micros(u64::from(feed.busy_poll_us))),
     })
 }

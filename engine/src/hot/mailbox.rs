@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::Connection;
-use quantumflow_feeds::{FeedEvent, SymbolId, UnixNanos};
+use quantumflow_feeds::{FeedEvent, Line, SymbolId, UnixNanos};
 
 /// What happened on the hot thread, for the log. `Copy`: it passes through the queue without an allocation.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +28,61 @@ pub enum HotNews {
     /// The session reported it.
     Feed(FeedEvent),
     /// A ready connection was taken over.
-    Connected,
-    /// The connection is gone; a new one was ordered.
+    Connected {
+        /// On which line of the feed.
+        line: Line,
+    },
+    /// A connection is gone.
     Disconnected {
+        /// On which line of the feed.
+        line: Line,
         /// A short name of why, as in the metric's label.
         reason: &'static str,
+        /// A new one was ordered.
+        is_wanted: bool,
     },
+}
+
+/// One of the two connections that a feed may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedLine {
+    /// Of which feed, as an index into the configuration.
+    pub feed: u16,
+    /// Which one.
+    pub line: Line,
+}
+
+impl FeedLine {
+    /// Places that so many feeds need in a table of lines.
+    pub const fn slots(feeds: usize) -> usize {
+        feeds * Line::ALL.len()
+    }
+
+    /// Its place in such a table.
+    #[inline]
+    pub const fn slot(self) -> usize {
+        self.feed as usize * Line::ALL.len() + self.line.index()
+    }
+
+    /// The one at that place.
+    #[inline]
+    pub const fn at_slot(slot: usize) -> Self {
+        Self {
+            feed: (slot / Line::ALL.len()) as u16,
+            line: Line::ALL[slot % Line::ALL.len()],
+        }
+    }
+}
+
+/// What is to become of a line that has no connection any more, or none yet.
+#[derive(Debug)]
+pub struct LineOrder {
+    /// Which one.
+    pub at: FeedLine,
+    /// The connection that it had, to be dropped.
+    pub old: Option<Box<Connection>>,
+    /// To be dialled; otherwise left alone until it is.
+    pub dial: bool,
 }
 
 /// A REST snapshot that a session wants.
@@ -63,7 +112,7 @@ pub struct SnapshotReply {
 /// How many things each queue holds.
 #[derive(Clone, Copy, Debug)]
 pub struct MailboxSizes {
-    /// Feeds of the shard: each has at most one connection under way.
+    /// Feeds of the shard: each line of them has at most one connection under way.
     pub feeds: usize,
     /// Instruments of the shard: each waits for at most one snapshot, and may have ordered the next.
     pub symbols: usize,
@@ -74,14 +123,14 @@ pub struct MailboxSizes {
 /// What both sides share.
 #[derive(Debug)]
 struct Queues {
-    connections: ArrayQueue<(u16, Box<Connection>)>,
-    lost_connections: ArrayQueue<(u16, Option<Box<Connection>>)>,
+    connections: ArrayQueue<(FeedLine, Box<Connection>)>,
+    line_orders: ArrayQueue<LineOrder>,
     snapshot_orders: ArrayQueue<SnapshotOrder>,
     snapshot_replies: ArrayQueue<SnapshotReply>,
     spent_bodies: ArrayQueue<Vec<u8>>,
     events: ArrayQueue<HotEvent>,
     dropped_events: AtomicU64,
-    /// By feed. One writer, the hot thread.
+    /// By line. One writer, the hot thread.
     books_shown: Box<[AtomicU64]>,
 }
 
@@ -97,30 +146,31 @@ impl Mailbox {
     /// Both ends of a new mailbox.
     pub fn new(sizes: MailboxSizes) -> (Self, ColdSide) {
         let symbols = 2 * sizes.symbols.max(1);
+        let lines = FeedLine::slots(sizes.feeds.max(1));
         let queues = Arc::new(Queues {
-            connections: ArrayQueue::new(sizes.feeds.max(1)),
-            lost_connections: ArrayQueue::new(2 * sizes.feeds.max(1)),
+            connections: ArrayQueue::new(lines),
+            line_orders: ArrayQueue::new(2 * lines),
             snapshot_orders: ArrayQueue::new(symbols),
             snapshot_replies: ArrayQueue::new(symbols),
             spent_bodies: ArrayQueue::new(symbols),
             events: ArrayQueue::new(sizes.events.max(1)),
             dropped_events: AtomicU64::new(0),
-            books_shown: (0..sizes.feeds.max(1)).map(|_| AtomicU64::new(0)).collect(),
+            books_shown: (0..lines).map(|_| AtomicU64::new(0)).collect(),
         });
         (Self(Arc::clone(&queues)), ColdSide(queues))
     }
 
     /// A connection that the dialler has made ready.
     #[inline]
-    pub fn take_connection(&self) -> Option<(u16, Box<Connection>)> {
+    pub fn take_connection(&self) -> Option<(FeedLine, Box<Connection>)> {
         self.0.connections.pop()
     }
 
-    /// Orders a new connection and hands the old one back to be dropped. `false` where the order could not be taken:
-    /// the caller keeps it in mind and tries again.
+    /// Says what is to become of a line. `false` where the order could not be taken: the caller keeps it in mind and tries
+    /// again.
     #[must_use]
-    pub fn return_connection(&self, feed: u16, connection: Option<Box<Connection>>) -> bool {
-        self.0.lost_connections.push((feed, connection)).is_ok()
+    pub fn order_line(&self, order: LineOrder) -> bool {
+        self.0.line_orders.push(order).is_ok()
     }
 
     /// Orders a snapshot; `false` where the queue is full and the session must ask again.
@@ -150,10 +200,12 @@ impl Mailbox {
         pushed.map_err(|_| self.0.dropped_events.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// A book of this feed is shown: its connection is of use.
+    /// A book of this feed is shown, or carried by one more line: its connections are of use.
     pub fn book_shown(&self, feed: u16) {
-        if let Some(count) = self.0.books_shown.get(usize::from(feed)) {
-            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // one writer: no need for a locked add
+        for line in Line::ALL {
+            if let Some(count) = self.0.books_shown.get(FeedLine { feed, line }.slot()) {
+                count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // one writer: no need for a locked add
+            }
         }
     }
 
@@ -165,23 +217,23 @@ impl Mailbox {
 
 impl ColdSide {
     /// Hands over a ready connection; gives it back where the shard has not taken the last one yet.
-    pub fn deliver_connection(&self, feed: u16, connection: Box<Connection>) -> Result<(), Box<Connection>> {
+    pub fn deliver_connection(&self, at: FeedLine, connection: Box<Connection>) -> Result<(), Box<Connection>> {
         self.0
             .connections
-            .push((feed, connection))
+            .push((at, connection))
             .map_err(|(_, connection)| connection)
     }
 
-    /// A feed that wants a new connection. The old one is dropped by the caller.
-    pub fn take_lost_connection(&self) -> Option<(u16, Option<Box<Connection>>)> {
-        self.0.lost_connections.pop()
+    /// What is to become of a line. The caller drops the old connection.
+    pub fn take_line_order(&self) -> Option<LineOrder> {
+        self.0.line_orders.pop()
     }
 
-    /// How often a book of this feed was shown after a wait.
-    pub fn books_shown(&self, feed: usize) -> u64 {
+    /// How often a book of the line's feed was shown after a wait.
+    pub fn books_shown(&self, at: FeedLine) -> u64 {
         self.0
             .books_shown
-            .get(feed)
+            .get(at.slot())
             .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 

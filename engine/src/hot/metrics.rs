@@ -6,7 +6,7 @@
 use quantumflow_feeds::event::{FeedEvent, FrameFault, ResyncReason};
 use quantumflow_feeds::feed::{Lost, Progress};
 use quantumflow_feeds::offset::ClockOffset;
-use quantumflow_feeds::{BookUpdate, Quality, Scale, Side, Stamps, SymbolId, Ticks, UnixNanos, VenueId};
+use quantumflow_feeds::{BookUpdate, Line, Quality, Scale, Side, Stamps, SymbolId, Ticks, UnixNanos, VenueId};
 use quantumflow_region::{
     Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, State, ThreadWriter, Timestamp, catalogue,
 };
@@ -71,6 +71,10 @@ struct VenueCells {
     rejected: [Counter; REJECTIONS.len()],
     errors: Vec<(&'static str, Counter)>,
     reconnections: Counter,
+    successions: Counter,
+    /// By line.
+    repeats: [Counter; 2],
+    connections: GaugeI64,
     health: GaugeI64,
     subscriptions: GaugeI64,
     lag: GaugeI64,
@@ -80,7 +84,6 @@ struct VenueCells {
     last_message: Timestamp,
     feeds: i64,
     connected: i64,
-    ever_connected: i64,
 }
 
 /// A place in the loop, by its number in [`catalogue::PLACES`].
@@ -220,24 +223,30 @@ impl HotMetrics {
         }
     }
 
-    /// A feed has a connection.
-    pub(super) fn connected(&mut self, feed: usize) {
+    /// A feed has one connection more, and `lines` now; `is_again` where that line had lost one.
+    pub(super) fn connected(&mut self, feed: usize, lines: usize, is_again: bool) {
         let venue = &mut self.venues[self.venue_of_feed[feed]];
-        venue.connected += 1;
-        venue.ever_connected += 1;
-        if venue.ever_connected > venue.feeds {
-            venue.reconnections.inc();
+        venue.connections.add(1);
+        venue.reconnections.add(u64::from(is_again));
+        if lines == 1 {
+            venue.connected += 1;
+            venue.health.set(i64::from(venue.connected >= venue.feeds));
         }
-        venue.health.set(i64::from(venue.connected >= venue.feeds));
     }
 
-    /// A feed has lost its connection.
-    pub(super) fn disconnected(&mut self, feed: usize, reason: &str) {
+    /// A feed has one connection less, and `lines` now.
+    pub(super) fn disconnected(&mut self, feed: usize, lines: usize, lost: &Lost) {
         let venue = &mut self.venues[self.venue_of_feed[feed]];
-        venue.connected -= 1;
-        venue.health.set(0);
-        venue.subscriptions.set(0);
-        venue.error(reason);
+        venue.connections.add(-1);
+        if lines == 0 {
+            venue.connected -= 1;
+            venue.health.set(0);
+            venue.subscriptions.set(0);
+        }
+        match lost {
+            Lost::Succeeded => venue.successions.inc(),
+            lost => venue.error(lost.reason()),
+        }
     }
 
     /// A connection could not be taken over.
@@ -342,6 +351,7 @@ impl HotMetrics {
                 self.symbols[at(symbol)].quality.set(Quality::Stale as u8);
                 venue.error("book_stale");
             }
+            FeedEvent::Repeated { line, .. } => venue.repeats[line.index()].inc(),
             FeedEvent::ChecksumDead => venue.error("checksum_dead"),
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
             FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),
@@ -474,17 +484,23 @@ impl VenueCells {
         let messages = count(&catalogue::FEED_MESSAGES, &[name]);
         let bytes = count(&catalogue::FEED_BYTES, &[name]);
         let rejected = REJECTIONS.map(|reason| count(&catalogue::FEED_FRAMES_REJECTED, &[name, reason]));
-        let kinds = Lost::REASONS.into_iter().chain(OTHER_ERROR_TYPES);
+        let kinds = Lost::REASONS
+            .into_iter()
+            .filter(|reason| *reason != Lost::Succeeded.reason());
+        let kinds = kinds.chain(OTHER_ERROR_TYPES);
         let errors = kinds
             .map(|kind| (kind, count(&catalogue::FEED_ERRORS, &[name, kind])))
             .collect();
         let reconnections = count(&catalogue::FEED_RECONNECTIONS, &[name]);
         let clock_steps = count(&catalogue::FEED_CLOCK_STEPS, &[name]);
+        let successions = count(&catalogue::FEED_SUCCESSIONS, &[name]);
+        let repeats = Line::ALL.map(|line| count(&catalogue::FEED_REPEATS, &[name, line.name()]));
         let mut gauge = |metric| match &mut thread {
             Some(thread) => kept(thread.gauge_i64(metric, &[name]), GaugeI64::detached),
             None => GaugeI64::detached(),
         };
         let health = gauge(&catalogue::FEED_HEALTH);
+        let connections = gauge(&catalogue::FEED_CONNECTIONS);
         let subscriptions = gauge(&catalogue::FEED_SUBSCRIPTIONS);
         let lag = gauge(&catalogue::FEED_LAG);
         let clock_offset = gauge(&catalogue::FEED_CLOCK_OFFSET);
@@ -502,6 +518,9 @@ impl VenueCells {
             rejected,
             errors,
             reconnections,
+            successions,
+            repeats,
+            connections,
             health,
             subscriptions,
             lag,
@@ -511,7 +530,6 @@ impl VenueCells {
             last_message,
             feeds,
             connected: 0,
-            ever_connected: 0,
         }
     }
 

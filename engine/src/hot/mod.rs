@@ -11,7 +11,9 @@ mod recorder;
 mod ring;
 mod shard;
 
-pub use mailbox::{ColdSide, HotEvent, HotNews, Mailbox, MailboxSizes, SnapshotOrder, SnapshotReply};
+pub use mailbox::{
+    ColdSide, FeedLine, HotEvent, HotNews, LineOrder, Mailbox, MailboxSizes, SnapshotOrder, SnapshotReply,
+};
 pub use metrics::HotMetrics;
 pub use predict::{Output, PredictSink, Prediction, SymbolOrigin};
 pub use ring::RingOutput;

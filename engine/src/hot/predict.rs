@@ -261,7 +261,10 @@ impl<O: Output> Sink for PredictSink<O> {
         // The frequent ones are only counted.
         if !matches!(
             event,
-            FeedEvent::Control | FeedEvent::ChecksumVerified { .. } | FeedEvent::Outdated { .. }
+            FeedEvent::Control
+                | FeedEvent::ChecksumVerified { .. }
+                | FeedEvent::Outdated { .. }
+                | FeedEvent::Repeated { .. }
         ) {
             self.report(HotNews::Feed(event));
         }

@@ -63,14 +63,14 @@ impl FlightRecorder {
         let at = event.at;
         let feed = usize::from(event.feed);
         match event.news {
-            HotNews::Connected => {
+            HotNews::Connected { .. } => {
                 if let Some(lasting) = self.feeds.get_mut(feed) {
                     lasting.since = at;
                     self.events
                         .record(EventKind::FeedConnected, lasting.subject, at.0, 0, 0);
                 }
             }
-            HotNews::Disconnected { reason } => {
+            HotNews::Disconnected { reason, .. } => {
                 if let Some(lasting) = self.feeds.get(feed) {
                     let code = EventKind::FeedLost.declaration().a.code(reason);
                     let lasted_ns = at.since(lasting.since).max(0) as u64;

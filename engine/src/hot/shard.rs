@@ -7,13 +7,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quantumflow_feeds::feed::{Feed, Lost, Tap};
+use quantumflow_feeds::feed::{Feed, LineStep, Lost, Tap};
 use quantumflow_feeds::net::{Connection, Poller};
 use quantumflow_feeds::venue::SnapshotRequest;
 use quantumflow_feeds::ws::close_code;
-use quantumflow_feeds::{Clock, Ticks, UnixNanos};
+use quantumflow_feeds::{Clock, Line, Ticks, UnixNanos};
 
-use super::mailbox::{HotNews, SnapshotOrder};
+use super::mailbox::{FeedLine, HotNews, LineOrder, SnapshotOrder};
 use super::metrics::Place;
 use super::predict::{Output, PredictSink};
 use crate::os::TscClock;
@@ -53,8 +53,10 @@ pub struct FeedSlot<T> {
     pub feed: Feed,
     /// What goes into the capture.
     pub tap: T,
-    /// Lost, and the order for a new connection could not be given yet.
-    must_order: bool,
+    /// By line: wanted, and the order for a connection could not be given yet.
+    must_order: [bool; 2],
+    /// By line: it has lost a connection.
+    was_lost: [bool; 2],
 }
 
 impl<T> FeedSlot<T> {
@@ -63,13 +65,14 @@ impl<T> FeedSlot<T> {
         Self {
             feed,
             tap,
-            must_order: false,
+            must_order: [false; 2],
+            was_lost: [false; 2],
         }
     }
 }
 
 impl<O: Output, T: Tap> Shard<O, T> {
-    /// A shard that is ready to run.
+    /// A shard that is ready to run. `poller` has a slot for each line of each feed: [`FeedLine::slots`].
     pub fn new(feeds: Vec<FeedSlot<T>>, poller: Poller, sink: PredictSink<O>) -> Self {
         let tick_ticks = sink.time.ticks_in(TICK_EVERY);
         Self {
@@ -97,9 +100,11 @@ impl<O: Output, T: Tap> Shard<O, T> {
         for index in 0..self.feeds.len() {
             self.sink.select(index);
             let slot = &mut self.feeds[index];
-            if let Some(mut connection) = slot.feed.detach(now, &mut slot.tap, &mut self.sink) {
-                connection.close(close_code::NORMAL, "");
-                let _ = connection.flush();
+            for line in Line::ALL {
+                if let Some(mut connection) = slot.feed.detach(line, now, &mut slot.tap, &mut self.sink) {
+                    connection.close(close_code::NORMAL, "");
+                    let _ = connection.flush();
+                }
             }
             slot.tap.flush();
         }
@@ -117,13 +122,13 @@ impl<O: Output, T: Tap> Shard<O, T> {
         if self.poller.poll()?.ready > 0 {
             let started = self.clock.ticks();
             self.sink.metrics.at(Place::Read);
-            for index in 0..self.feeds.len() {
-                if self.poller.is_readable(index) {
+            for slot in 0..self.poller.slots() {
+                if self.poller.is_readable(slot) {
                     busy = true;
-                    messages += self.read(index);
+                    messages += self.read(FeedLine::at_slot(slot));
                 }
-                if self.poller.take_writable(index) {
-                    self.settle(index);
+                if self.poller.take_writable(slot) {
+                    self.settle(usize::from(FeedLine::at_slot(slot).feed));
                 }
             }
             let ticks = self.clock.ticks().since(started);
@@ -145,22 +150,29 @@ impl<O: Output, T: Tap> Shard<O, T> {
         self.sink.into_output()
     }
 
-    /// Works off a readable feed; how many messages that was.
+    /// Works off a readable line; how many messages that was.
     #[inline]
-    fn read(&mut self, index: usize) -> u64 {
+    fn read(&mut self, at: FeedLine) -> u64 {
+        let index = usize::from(at.feed);
         let slot = &mut self.feeds[index];
         self.sink.select(index);
         let time = self.sink.time;
         let wall = |ticks| time.at(ticks);
-        let polled = slot
-            .feed
-            .poll(&mut self.poller, index, self.clock, wall, &mut slot.tap, &mut self.sink);
+        let polled = slot.feed.poll(
+            at.line,
+            &mut self.poller,
+            at.slot(),
+            self.clock,
+            wall,
+            &mut slot.tap,
+            &mut self.sink,
+        );
         let (Ok(progress) | Err((progress, _))) = &polled;
         let messages = progress.frames;
         self.sink.metrics.polled(index, progress);
         match polled {
             Ok(_) => self.settle(index),
-            Err((_, lost)) => self.lose(index, &lost),
+            Err((_, lost)) => self.lose(at, &lost),
         }
         messages
     }
@@ -177,10 +189,32 @@ impl<O: Output, T: Tap> Shard<O, T> {
             slot.tap.flush();
             slot.feed.tick(now, &mut self.sink);
             self.sink.tell_clock(now);
-            if slot.must_order {
-                self.order_connection(index, None);
+            for line in Line::ALL {
+                if self.feeds[index].must_order[line.index()] {
+                    self.dial(FeedLine {
+                        feed: index as u16,
+                        line,
+                    });
+                }
             }
             self.settle(index);
+            self.take_step(index, now);
+        }
+    }
+
+    /// A line that needs a successor gets one, and one that has it goes.
+    fn take_step(&mut self, index: usize, now: UnixNanos) {
+        let at = |line| FeedLine {
+            feed: index as u16,
+            line,
+        };
+        match self.feeds[index].feed.next_step(now) {
+            Some(LineStep::Dial(line)) => self.dial(at(line)),
+            Some(LineStep::GiveUp(line)) => {
+                self.sink.mailbox().book_shown(index as u16); // the successor is of use
+                self.lose(at(line), &Lost::Succeeded);
+            }
+            None => {}
         }
     }
 
@@ -221,17 +255,18 @@ impl<O: Output, T: Tap> Shard<O, T> {
                 not_before,
             });
         };
-        if let Err(lost) = slot.feed.settle(now, &mut slot.tap, order) {
-            self.lose(index, &lost);
+        if let Err((line, lost)) = slot.feed.settle(now, &mut slot.tap, order) {
+            let feed = index as u16;
+            self.lose(FeedLine { feed, line }, &lost);
         }
     }
 
     #[inline]
     fn take_connection(&mut self) -> bool {
         match self.sink.mailbox().take_connection() {
-            Some((feed, connection)) => {
+            Some((at, connection)) => {
                 self.sink.metrics.at(Place::Connection);
-                self.attach(usize::from(feed), connection);
+                self.attach(at, connection);
                 true
             }
             None => false,
@@ -239,39 +274,52 @@ impl<O: Output, T: Tap> Shard<O, T> {
     }
 
     #[cold]
-    fn attach(&mut self, index: usize, mut connection: Box<Connection>) {
-        let now = self.now();
+    fn attach(&mut self, at: FeedLine, mut connection: Box<Connection>) {
+        let (index, now) = (usize::from(at.feed), self.now());
         let Some(slot) = self.feeds.get_mut(index) else { return };
         self.sink.select(index);
-        if let Err(_refused) = self.poller.add(index, &mut connection) {
+        if let Err(_refused) = self.poller.add(at.slot(), &mut connection) {
             self.sink.metrics.connection_failed(index, "io");
-            return self.order_connection(index, Some(connection));
+            return self.order(at, Some(connection), true);
         }
-        slot.feed.attach(connection, now, &mut slot.tap, &mut self.sink);
-        self.sink.metrics.connected(index);
-        self.sink.report(HotNews::Connected);
+        slot.feed
+            .attach(at.line, connection, now, &mut slot.tap, &mut self.sink);
+        let is_again = std::mem::take(&mut slot.was_lost[at.line.index()]);
+        self.sink.metrics.connected(index, slot.feed.line_count(), is_again);
+        self.sink.report(HotNews::Connected { line: at.line });
         self.settle(index);
     }
 
     #[cold]
-    fn lose(&mut self, index: usize, lost: &Lost) {
-        let now = self.now();
+    fn lose(&mut self, at: FeedLine, lost: &Lost) {
+        let (index, now) = (usize::from(at.feed), self.now());
         let slot = &mut self.feeds[index];
         self.sink.select(index);
-        let Some(mut connection) = slot.feed.detach(now, &mut slot.tap, &mut self.sink) else {
+        let Some(mut connection) = slot.feed.detach(at.line, now, &mut slot.tap, &mut self.sink) else {
             return;
         };
         // A peer that broke a rule is told which one; a mute one is told that we leave. It need not listen.
         connection.close(close_code::NORMAL, "");
         let _ = connection.flush();
-        let _ = self.poller.remove(index, &mut connection);
-        self.sink.metrics.disconnected(index, lost.reason());
-        self.sink.report(HotNews::Disconnected { reason: lost.reason() });
-        self.order_connection(index, Some(connection));
+        let _ = self.poller.remove(at.slot(), &mut connection);
+        let is_wanted = slot.feed.is_wanted(at.line);
+        slot.was_lost[at.line.index()] = !matches!(lost, Lost::Succeeded);
+        self.sink.metrics.disconnected(index, slot.feed.line_count(), lost);
+        self.sink.report(HotNews::Disconnected {
+            line: at.line,
+            reason: lost.reason(),
+            is_wanted,
+        });
+        self.order(at, Some(connection), is_wanted);
     }
 
-    fn order_connection(&mut self, index: usize, old: Option<Box<Connection>>) {
-        self.feeds[index].must_order = !self.sink.mailbox().return_connection(index as u16, old);
+    fn dial(&mut self, at: FeedLine) {
+        self.order(at, None, true);
+    }
+
+    fn order(&mut self, at: FeedLine, old: Option<Box<Connection>>, dial: bool) {
+        let is_taken = self.sink.mailbox().order_line(LineOrder { at, old, dial });
+        self.feeds[usize::from(at.feed)].must_order[at.line.index()] = dial && !is_taken;
     }
 
     #[inline]

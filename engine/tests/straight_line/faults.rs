@@ -137,9 +137,65 @@ fn a_venue_that_keeps_cutting_is_left_alone_and_tried_again() {
     );
 }
 
+/// The books of `id` are shown without a break from the first snapshot on.
+fn no_book_was_withdrawn(snapshot: &Snapshot) -> bool {
+    total(snapshot, &catalogue::BOOK_RESYNCS, &[]) == 0.0 && total(snapshot, &catalogue::BOOK_GAPS, &[]) == 0.0
+}
+
 #[test]
-fn an_announced_shutdown_is_not_waited_for() {
-    loses_the_connection_once(VenueId::BinanceSpot, Fault::ServerShutdown, "server_shutdown");
+fn a_connection_that_the_venue_will_end_has_a_successor_before() {
+    for id in [VenueId::BinanceSpot, VenueId::OkxV5] {
+        let mut rig = start(id, vec![after(Fault::ServerShutdown, 60)]);
+        rig.wait_for("the succession", |snapshot| {
+            total(snapshot, &catalogue::FEED_SUCCESSIONS, &[]) == 1.0
+        });
+        rig.wait_for("both books to go on", |snapshot| both_verified(snapshot, id, 120.0));
+        let connections = words(&rig.events(&format!("{id}#0")), &[0, 2]);
+        assert_eq!(connections.len(), 3, "{connections:?}");
+        assert!(connections[1].starts_with("feed_connected"), "{connections:?}");
+        assert_eq!(connections[2], "feed_lost reason=succeeded");
+        let (_, _, snapshot) = rig.finish();
+        assert!(no_book_was_withdrawn(&snapshot), "{id}");
+        assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 0.0);
+        assert!(total(&snapshot, &catalogue::FEED_REPEATS, &[]) > 0.0, "{id}");
+    }
+}
+
+#[test]
+fn an_old_connection_has_a_successor_before_the_venue_ends_it() {
+    let id = VenueId::BinanceSpot;
+    let feed = format!("symbols = {:?}\nconnection_life_s = 10\n", id.facts().symbols);
+    let mut rig = Rig::start(venue(id, Vec::new()), &feed, None);
+    rig.wait_for("the succession", |snapshot| {
+        total(snapshot, &catalogue::FEED_SUCCESSIONS, &[]) == 1.0
+            && total(snapshot, &catalogue::FEED_CONNECTIONS, &[]) == 1.0
+    });
+    let (_, _, snapshot) = rig.finish();
+    assert!(no_book_was_withdrawn(&snapshot));
+    assert!(both_verified(&snapshot, id, 1_000.0));
+}
+
+#[test]
+fn of_two_connections_either_may_be_cut() {
+    for id in [VenueId::BinanceSpot, VenueId::BybitSpot] {
+        let feed = format!("symbols = {:?}\nredundant = true\n", id.facts().symbols);
+        let cut = PlannedFault {
+            times: 2,
+            ..after(Fault::CutMidFrame, 400)
+        };
+        let mut rig = Rig::start(venue(id, vec![cut]), &feed, None);
+        rig.wait_for("both cuts", |snapshot| errors(snapshot, "cut") == 2.0);
+        rig.wait_for("both connections", |snapshot| {
+            total(snapshot, &catalogue::FEED_CONNECTIONS, &[]) == 2.0 && both_verified(snapshot, id, 600.0)
+        });
+        let (_, _, snapshot) = rig.finish();
+        assert!(no_book_was_withdrawn(&snapshot), "{id}");
+        assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 2.0);
+        for line in ["1", "2"] {
+            let repeats = total(&snapshot, &catalogue::FEED_REPEATS, &[("line", line)]);
+            assert!(repeats > 0.0, "{id}: line {line} was never second");
+        }
+    }
 }
 
 #[test]

@@ -6,11 +6,13 @@
 //! 1723161253937085768 {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate",…}}
 //! # 1723161254206652067 rest BTCUSDT
 //! 1723161254206652067 {"lastUpdateId":50093239218,"bids":[…],"asks":[…]}
+//! # 1723161280000000000 line 2
 //! # 1723161299000000000 dropped 12
 //! # 1723161300000000000 close the peer closed: 1001
 //! ```
 //!
-//! A line is the receive time in nanoseconds UTC, a space and the frame's own bytes; a file holds one connection. Lines
+//! A line is the receive time in nanoseconds UTC, a space and the frame's own bytes; a file holds one feed: one
+//! connection, or two that carry the same, where `line` says of which of them everything is that follows. Lines
 //! that start with `#` say what was sent, which frame is the body of a REST reply (the line behind `rest`), where the
 //! recorder lost frames, and when the connection opened and closed; other `#` lines are remarks. Other tools of this field
 //! write the same lines without the remarks, and [`CaptureReader`] reads those too.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::decimal::scan_u64;
-use crate::types::UnixNanos;
+use crate::types::{Line, UnixNanos};
 
 use super::{CaptureError, Compression, LINE_BYTES_MAX, LineProblem, index};
 
@@ -49,6 +49,13 @@ pub enum Record<'a> {
         /// Why.
         detail: &'a str,
     },
+    /// What comes next is of another of the two lines that may carry a feed.
+    Line {
+        /// When.
+        time: UnixNanos,
+        /// Which one.
+        line: Line,
+    },
     /// The recorder lost frames here.
     Dropped {
         /// When it noticed.
@@ -72,6 +79,7 @@ impl Record<'_> {
             | Self::Sent { time, .. }
             | Self::Open { time, .. }
             | Self::Close { time, .. }
+            | Self::Line { time, .. }
             | Self::Dropped { time, .. } => Some(time),
             Self::Remark { .. } => None,
         }
@@ -175,6 +183,7 @@ impl CaptureReader {
                 time,
                 detail: text(start),
             },
+            Found::Line { time, line } => Record::Line { time, line },
             Found::Dropped { time, start } => Record::Dropped {
                 time,
                 count: text(start),
@@ -210,6 +219,10 @@ impl CaptureReader {
                     Some((time, "open", start)) => Found::Open { time, start },
                     Some((time, "close", start)) => Found::Close { time, start },
                     Some((time, "dropped", start)) => Found::Dropped { time, start },
+                    Some((time, "line", start)) => {
+                        let name = std::str::from_utf8(&self.line[start..]).unwrap_or_default();
+                        Line::from_name(name.trim()).map_or(Found::Remark, |line| Found::Line { time, line })
+                    }
                     _ => Found::Remark,
                 },
                 _ => {
@@ -224,6 +237,7 @@ impl CaptureReader {
                 }
             };
             let is_early = match (self.from, found.time()) {
+                _ if matches!(found, Found::Line { .. }) => false, // it holds for what comes after it, too
                 (Some(from), Some(time)) => time < from,
                 _ => false,
             };
@@ -307,6 +321,7 @@ enum Found {
     Open { time: UnixNanos, start: usize },
     Close { time: UnixNanos, start: usize },
     Dropped { time: UnixNanos, start: usize },
+    Line { time: UnixNanos, line: Line },
     Remark,
 }
 
@@ -318,6 +333,7 @@ impl Found {
             | Self::Sent { time, .. }
             | Self::Open { time, .. }
             | Self::Close { time, .. }
+            | Self::Line { time, .. }
             | Self::Dropped { time, .. } => Some(time),
             Self::Remark => None,
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::Sink;
 use crate::clock::NoClock;
 use crate::event::Stamps;
-use crate::types::{SymbolId, UnixNanos};
+use crate::types::{Line, SymbolId, UnixNanos};
 use crate::venue::{Outbox, Session};
 
 use super::{CaptureError, CaptureReader, Record};
@@ -47,7 +47,9 @@ pub fn replay<S: Sink>(
 ) -> Result<ReplaySummary, CaptureError> {
     let mut summary = ReplaySummary::default();
     let mut out = Outbox::new();
-    let mut is_open = false;
+    let mut is_open = [false; 2];
+    let mut line = Line::First;
+    session.select(line);
     while let Some(record) = reader.next_record()? {
         let (receive_time, bytes, named) = match record {
             Record::Frame { receive_time, frame } => (receive_time, frame, None),
@@ -57,20 +59,25 @@ pub fn replay<S: Sink>(
                 body,
             } => (receive_time, body, Some(symbol)),
             Record::Open { time, .. } => {
-                if is_open {
+                if is_open[line.index()] {
                     session.on_close(sink);
                 }
                 session.on_open(time, sink, &mut out);
                 summary.opens += 1;
-                is_open = true;
+                is_open[line.index()] = true;
                 out.clear();
                 continue;
             }
             Record::Close { .. } => {
-                if is_open {
+                if is_open[line.index()] {
                     session.on_close(sink);
                 }
-                is_open = false;
+                is_open[line.index()] = false;
+                continue;
+            }
+            Record::Line { line: next, .. } => {
+                line = next;
+                session.select(line);
                 continue;
             }
             Record::Dropped { count, .. } => {
@@ -82,10 +89,10 @@ pub fn replay<S: Sink>(
         pace(receive_time);
         summary.first_time.get_or_insert(receive_time);
         summary.last_time = Some(receive_time);
-        if !is_open {
+        if is_open == [false; 2] {
             session.on_open(receive_time, sink, &mut out);
             summary.opens += 1;
-            is_open = true;
+            is_open[line.index()] = true;
         }
         let mut stamps = Stamps {
             receive_time,

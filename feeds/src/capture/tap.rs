@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
 
-use crate::types::UnixNanos;
+use crate::types::{Line, UnixNanos};
 
 use super::{CaptureError, CaptureWriter};
 
@@ -24,6 +24,8 @@ pub enum TapKind {
     Dropped = 4,
     /// A REST snapshot was received; the bytes are its symbol, a line break, and the body.
     Snapshot = 5,
+    /// What comes next is of another line; the byte is its index.
+    Line = 6,
 }
 
 /// Makes both ends: `chunk_count` chunks of `chunk_bytes` each go around between them, and one more is being filled.
@@ -195,6 +197,10 @@ fn write_chunk(mut chunk: &[u8], writer: &mut CaptureWriter) -> Result<u64, Capt
             kind if kind == TapKind::Sent as u8 => writer.sent(time, bytes)?,
             kind if kind == TapKind::Open as u8 => writer.opened(time, bytes)?,
             kind if kind == TapKind::Close as u8 => writer.closed(time, bytes)?,
+            kind if kind == TapKind::Line as u8 => {
+                let is_second = bytes.first() == Some(&(Line::Second as u8));
+                writer.turn_to(time, if is_second { Line::Second } else { Line::First })?;
+            }
             kind if kind == TapKind::Snapshot as u8 => {
                 let symbol_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
                 let symbol = str::from_utf8(&bytes[..symbol_end]).unwrap_or_default();

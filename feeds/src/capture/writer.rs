@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::types::UnixNanos;
+use crate::types::{Line, UnixNanos};
 
 use super::index::{self, Block};
 use super::{CaptureError, Compression};
@@ -48,6 +48,8 @@ pub struct CaptureWriter {
     first_time: UnixNanos,
     line_count: u64,
     replaced_line_breaks: u64,
+    /// The line that the records are of.
+    current: Line,
 }
 
 struct CurrentFile {
@@ -80,6 +82,7 @@ impl CaptureWriter {
             first_time: UnixNanos(0),
             line_count: 0,
             replaced_line_breaks: 0,
+            current: Line::First,
         })
     }
 
@@ -130,6 +133,17 @@ impl CaptureWriter {
         self.flush_if_full()
     }
 
+    /// What comes next is of this line of the feed.
+    ///
+    /// # Errors
+    /// As [`frame`](Self::frame).
+    pub fn turn_to(&mut self, time: UnixNanos, line: Line) -> Result<(), CaptureError> {
+        self.current = Line::First; // a block that begins here says it once
+        self.line(time, "line", line.name().as_bytes());
+        self.current = line;
+        self.flush_if_full()
+    }
+
     /// `count` records were lost before this point.
     ///
     /// # Errors
@@ -170,7 +184,16 @@ impl CaptureWriter {
     fn line(&mut self, time: UnixNanos, word: &str, content: &[u8]) {
         if self.text.is_empty() {
             self.first_time = time;
+            // Each block can be read by itself.
+            if self.current != Line::First {
+                let name = self.current.name().as_bytes();
+                self.put(time, "line", name);
+            }
         }
+        self.put(time, word, content);
+    }
+
+    fn put(&mut self, time: UnixNanos, word: &str, content: &[u8]) {
         let mut digits = itoa::Buffer::new();
         if !word.is_empty() {
             self.text.extend_from_slice(b"# ");

@@ -1,6 +1,8 @@
 //! Raw frames of one symbol that wait for its snapshot: one allocation, made once, with a ceiling.
 
-/// A first-in first-out queue of frames in one buffer, each behind its length.
+use crate::types::Line;
+
+/// A first-in first-out queue of frames in one buffer, each behind its length and its line.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     bytes: Vec<u8>,
@@ -29,8 +31,8 @@ impl Backlog {
     }
 
     /// Keeps a copy of `frame`; false where the ceiling does not allow it.
-    pub(crate) fn push(&mut self, frame: &[u8]) -> bool {
-        let needed = LENGTH_BYTES + frame.len();
+    pub(crate) fn push(&mut self, line: Line, frame: &[u8]) -> bool {
+        let needed = HEAD_BYTES + frame.len();
         if self.bytes.len() + needed > self.limit_bytes {
             self.bytes.drain(..self.head);
             self.head = 0;
@@ -41,21 +43,23 @@ impl Backlog {
         if self.bytes.len() + needed > self.limit_bytes {
             return false;
         }
+        self.bytes.push(line as u8);
         self.bytes.extend_from_slice(&len.to_le_bytes());
         self.bytes.extend_from_slice(frame);
         true
     }
 
-    /// The oldest frame.
-    pub(crate) fn first(&self) -> Option<&[u8]> {
-        let (len, rest) = self.bytes.get(self.head..)?.split_first_chunk::<LENGTH_BYTES>()?;
-        rest.get(..u32::from_le_bytes(*len) as usize)
+    /// The oldest frame, and the line that brought it.
+    pub(crate) fn first(&self) -> Option<(Line, &[u8])> {
+        let (&[line, l0, l1, l2, l3], rest) = self.bytes.get(self.head..)?.split_first_chunk::<HEAD_BYTES>()?;
+        let frame = rest.get(..u32::from_le_bytes([l0, l1, l2, l3]) as usize)?;
+        Some((Line::ALL[usize::from(line) % Line::ALL.len()], frame))
     }
 
     /// Drops the oldest frame.
     pub(crate) fn pop(&mut self) {
-        if let Some(frame) = self.first() {
-            self.head += LENGTH_BYTES + frame.len();
+        if let Some((_, frame)) = self.first() {
+            self.head += HEAD_BYTES + frame.len();
         }
         if self.is_empty() {
             self.clear();
@@ -63,7 +67,8 @@ impl Backlog {
     }
 }
 
-const LENGTH_BYTES: usize = 4;
+/// The line and the length.
+const HEAD_BYTES: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -77,16 +82,21 @@ mod tests {
         let mut held = 0;
         for step in 0_usize..500 {
             let frame = vec![step as u8; step * 7 % 23];
-            let fits = held + 4 + frame.len() <= 64;
-            assert_eq!(backlog.push(&frame), fits, "step {step}");
+            let line = Line::ALL[step % 2];
+            let fits = held + 5 + frame.len() <= 64;
+            assert_eq!(backlog.push(line, &frame), fits, "step {step}");
             if fits {
-                held += 4 + frame.len();
-                judge.push_back(frame);
+                held += 5 + frame.len();
+                judge.push_back((line, frame));
             }
             if step % 3 != 0 {
-                assert_eq!(backlog.first(), judge.front().map(|frame| &frame[..]), "step {step}");
+                assert_eq!(
+                    backlog.first(),
+                    judge.front().map(|(line, frame)| (*line, &frame[..])),
+                    "step {step}"
+                );
                 backlog.pop();
-                held -= judge.pop_front().map_or(0, |frame| 4 + frame.len());
+                held -= judge.pop_front().map_or(0, |(_, frame)| 5 + frame.len());
             }
             assert_eq!(backlog.is_empty(), judge.is_empty());
             assert_eq!(backlog.bytes.capacity(), 64, "never grows");

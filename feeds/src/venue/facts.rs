@@ -34,6 +34,11 @@ pub struct Facts {
     /// How long the whole connection may stay without a frame, heartbeats included; `None` where the venue has no
     /// heartbeat that a session sees.
     pub connection_silence: Option<Duration>,
+    /// Whether the ids in its messages are the same on every connection, so that the copies of two connections are known
+    /// by them: only then can one connection stand beside another, or take over from it.
+    pub shares_ids: bool,
+    /// How long the venue lets a connection live, where it sets a limit.
+    pub connection_life: Option<Duration>,
 }
 
 impl VenueId {

@@ -40,13 +40,14 @@ mod wire;
 pub use config::{SessionConfig, SessionConfigError};
 pub use facts::Facts;
 pub use outbox::{Outbox, ReconnectReason, SnapshotRequest};
+pub use session::LineStanding;
 pub use wire::Wire;
 
 use crate::Sink;
 use crate::book::Book;
 use crate::clock::Clock;
 use crate::event::{SnapshotFault, Stamps};
-use crate::types::{Instrument, Quality, SymbolId, UnixNanos, VenueId};
+use crate::types::{Instrument, Line, Quality, SymbolId, UnixNanos, VenueId};
 use session::VenueSession;
 
 /// One connection's worth of one venue, without the connection.
@@ -141,7 +142,19 @@ impl Session {
         each!(&self.0, dialect => dialect.rest_path(symbol))
     }
 
-    /// The connection is open: every book waits for its snapshot.
+    /// Which line the next calls are about, of the two that may carry one feed at the same time: the one that opens,
+    /// closes, or has brought a frame. Only where the venue's [`Facts::shares_ids`] is a second line of any use.
+    #[inline]
+    pub fn select(&mut self, line: Line) {
+        each!(&mut self.0, dialect => dialect.select(line));
+    }
+
+    /// How far this line has come beside the other one.
+    pub fn standing(&self, line: Line) -> LineStanding {
+        each!(&self.0, dialect => dialect.standing(line))
+    }
+
+    /// The connection is open: every book waits for its snapshot, unless another line carries it already.
     pub fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         each!(&mut self.0, dialect => dialect.on_open(now, sink, out));
     }
@@ -178,7 +191,7 @@ impl Session {
         each!(&mut self.0, dialect => dialect.on_timer(now, sink, out));
     }
 
-    /// The connection is gone: no book is shown any more.
+    /// The connection is gone: no book is shown any more, unless another line carries it.
     pub fn on_close<S: Sink>(&mut self, sink: &mut S) {
         each!(&mut self.0, dialect => dialect.on_close(sink));
     }

@@ -1,19 +1,22 @@
 //! What a session wants done by those who own sockets and threads.
 
-use crate::types::{SymbolId, UnixNanos};
+use crate::types::{Line, SymbolId, UnixNanos};
 
 /// A list of wishes that a session adds to and its caller empties after every call.
 ///
-/// Frames go out on the session's own connection, at once and in order; snapshot requests go to a cold thread, which
+/// Frames go out on the line that they are for, at once and in order; snapshot requests go to a cold thread, which
 /// answers through [`Session::on_snapshot`](super::Session::on_snapshot); a reconnect wish means: close, then open again
 /// with the usual back-off. Keeps its memory.
 #[derive(Debug)]
 pub struct Outbox {
     text: String,
-    /// Where each frame ends in `text`.
-    frame_ends: Vec<usize>,
+    /// Where each frame ends in `text`, and where it goes.
+    frames: Vec<(usize, Line)>,
     snapshots: Vec<SnapshotRequest>,
-    reconnect: Option<ReconnectReason>,
+    /// By line.
+    reconnects: [Option<ReconnectReason>; 2],
+    /// Where the next frame goes.
+    line: Line,
 }
 
 /// Asks for the REST snapshot of a book, at [`Session::rest_path`](super::Session::rest_path).
@@ -50,25 +53,31 @@ impl Outbox {
     pub fn new() -> Self {
         Self {
             text: String::with_capacity(16 << 10),
-            frame_ends: Vec::with_capacity(64),
+            frames: Vec::with_capacity(64),
             snapshots: Vec::with_capacity(64),
-            reconnect: None,
+            reconnects: [None; 2],
+            line: Line::First,
         }
     }
 
     /// Whether there is nothing to do.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.frame_ends.is_empty() && self.snapshots.is_empty() && self.reconnect.is_none()
+        self.frames.is_empty() && self.snapshots.is_empty() && self.reconnects == [None; 2]
     }
 
     /// Text frames to be sent, in order.
     pub fn frames(&self) -> impl Iterator<Item = &str> {
+        self.frames_by_line().map(|(_, frame)| frame)
+    }
+
+    /// The same, each with the line that it is for.
+    pub fn frames_by_line(&self) -> impl Iterator<Item = (Line, &str)> {
         let mut start = 0;
-        self.frame_ends.iter().map(move |&end| {
+        self.frames.iter().map(move |&(end, line)| {
             let frame = &self.text[start..end];
             start = end;
-            frame
+            (line, frame)
         })
     }
 
@@ -77,23 +86,33 @@ impl Outbox {
         &self.snapshots
     }
 
-    /// Whether the connection should be opened anew, and why.
+    /// Whether a connection should be opened anew, and why.
     pub fn reconnect(&self) -> Option<ReconnectReason> {
-        self.reconnect
+        self.reconnects[0].or(self.reconnects[1])
+    }
+
+    /// Whether the connection of that line should be.
+    pub fn reconnect_of(&self, line: Line) -> Option<ReconnectReason> {
+        self.reconnects[line.index()]
     }
 
     /// Forgets everything: it has been done.
     pub fn clear(&mut self) {
         self.text.clear();
-        self.frame_ends.clear();
+        self.frames.clear();
         self.snapshots.clear();
-        self.reconnect = None;
+        self.reconnects = [None; 2];
+    }
+
+    /// Says where the frames go that are added from now on.
+    pub(crate) fn aim(&mut self, line: Line) {
+        self.line = line;
     }
 
     /// Adds one text frame that `write` writes.
     pub(crate) fn send(&mut self, write: impl FnOnce(&mut String)) {
         write(&mut self.text);
-        self.frame_ends.push(self.text.len());
+        self.frames.push((self.text.len(), self.line));
     }
 
     pub(crate) fn fetch(&mut self, request: SnapshotRequest) {
@@ -101,8 +120,8 @@ impl Outbox {
     }
 
     /// The first reason is the cause; later ones follow from it.
-    pub(crate) fn want_reconnect(&mut self, reason: ReconnectReason) {
-        self.reconnect.get_or_insert(reason);
+    pub(crate) fn want_reconnect(&mut self, line: Line, reason: ReconnectReason) {
+        self.reconnects[line.index()].get_or_insert(reason);
     }
 }
 
@@ -115,11 +134,14 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.send(|text| text.push_str("one"));
         outbox.send(|_| ());
+        outbox.aim(Line::Second);
         outbox.send(|text| text.push_str("three"));
-        outbox.want_reconnect(ReconnectReason::Silent);
-        outbox.want_reconnect(ReconnectReason::ServerShutdown);
-        assert_eq!(outbox.frames().collect::<Vec<_>>(), ["one", "", "three"]);
+        outbox.want_reconnect(Line::Second, ReconnectReason::Silent);
+        outbox.want_reconnect(Line::Second, ReconnectReason::ServerShutdown);
+        let frames = [(Line::First, "one"), (Line::First, ""), (Line::Second, "three")];
+        assert_eq!(outbox.frames_by_line().collect::<Vec<_>>(), frames);
         assert_eq!(outbox.reconnect(), Some(ReconnectReason::Silent));
+        assert_eq!(outbox.reconnect_of(Line::First), None);
         outbox.clear();
         assert!(outbox.is_empty());
     }

@@ -105,6 +105,9 @@ pub(super) trait Rules: Sized {
     /// Whether its messages form a chain of ids, so that a lost one is noticed at the next.
     const IS_CHAINED: bool;
 
+    /// Whether a trade's id is above that of every earlier one, so that the copy of another line is known by it.
+    const ARE_TRADES_ORDERED: bool = true;
+
     /// How often the venue wants to hear of a client that has nothing to say.
     const PING_INTERVAL: Option<Duration> = None;
 

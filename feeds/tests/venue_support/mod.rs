@@ -8,7 +8,7 @@ use quantumflow_feeds::capture::{CaptureReader, Record};
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, SnapshotFault, Stamps, TopOfBook, Trade};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
-use quantumflow_feeds::{Side, Sink, SymbolId, UnixNanos, VenueId};
+use quantumflow_feeds::{Line, Side, Sink, SymbolId, UnixNanos, VenueId};
 
 /// The recordings of those names, or `None` with a printed word where they are absent.
 pub fn recordings(names: &[&str]) -> Option<Vec<PathBuf>> {
@@ -149,6 +149,22 @@ impl Rig {
         };
         self.session
             .on_frame(frame.as_bytes(), &mut stamps, NoClock, &mut self.log, &mut self.out);
+    }
+
+    /// A second connection opens.
+    pub fn open_line(&mut self, line: Line) {
+        self.session.select(line);
+        self.session.on_open(self.now, &mut self.log, &mut self.out);
+    }
+
+    pub fn close_line(&mut self, line: Line) {
+        self.session.select(line);
+        self.session.on_close(&mut self.log);
+    }
+
+    pub fn frame_on(&mut self, line: Line, frame: &str) {
+        self.session.select(line);
+        self.frame(frame);
     }
 
     pub fn snapshot(&mut self, symbol: u16, reply: Result<&str, SnapshotFault>) {

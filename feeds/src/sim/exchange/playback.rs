@@ -16,7 +16,7 @@ use crate::capture::{CaptureError, CaptureReader, Record};
 use crate::sim::fault::{FaultKind, Target as Struck};
 use crate::sim::stats::MessageKind;
 use crate::sim::wire::parse;
-use crate::types::{UnixNanos, VenueId};
+use crate::types::{Line, UnixNanos, VenueId};
 
 /// How fast a recording is played.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +51,8 @@ impl Contents {
     pub(in crate::sim) fn scan(venue: VenueId, files: &[PathBuf]) -> Result<Self, CaptureError> {
         let mut contents = Self::default();
         let mut reader = CaptureReader::open(files)?;
-        while let Some(item) = next_item(&mut reader, venue)? {
+        let mut line = Line::First;
+        while let Some(item) = next_item(&mut reader, venue, &mut line)? {
             let symbol = match item {
                 Item::Frame { frame, .. } => {
                     let (kind, symbol) = classify(venue, &frame);
@@ -111,6 +112,8 @@ pub(in crate::sim) struct Playback {
 /// One client's way through the recording.
 struct Player {
     reader: CaptureReader,
+    /// The line of the recording that the next record is of.
+    line: Line,
     next: Option<Item>,
     is_playing: bool,
     /// The recording's time and ours that belong together; shifted by every wait.
@@ -416,7 +419,7 @@ impl Playback {
 impl Player {
     /// Reads the next item; at the end, or where the file cannot be read any further, there is none.
     fn advance(&mut self, venue: VenueId) {
-        self.next = next_item(&mut self.reader, venue).ok().flatten();
+        self.next = next_item(&mut self.reader, venue, &mut self.line).ok().flatten();
     }
 }
 
@@ -447,6 +450,7 @@ impl Exchange for Playback {
         let reader = CaptureReader::open(&self.files).map_err(|_| 503u16)?;
         let mut player = Player {
             reader,
+            line: Line::First,
             next: None,
             is_playing: is_subscribed,
             origin: None,
@@ -551,11 +555,14 @@ impl Exchange for Playback {
     }
 }
 
-/// The next frame or REST book; what else stands in a recording is not for clients.
-fn next_item(reader: &mut CaptureReader, venue: VenueId) -> Result<Option<Item>, CaptureError> {
+/// The next frame or REST book; what else stands in a recording is not for clients. Of two lines that carry the same the
+/// first one is played.
+fn next_item(reader: &mut CaptureReader, venue: VenueId, line: &mut Line) -> Result<Option<Item>, CaptureError> {
     loop {
         match reader.next_record() {
             Ok(None) => return Ok(None),
+            Ok(Some(Record::Line { line: next, .. })) => *line = next,
+            Ok(Some(Record::Frame { .. })) if *line != Line::First => {}
             // Other recorders write a REST body as a line like any other.
             Ok(Some(Record::Frame { frame, .. })) if is_binance(venue) && frame.starts_with(b"{\"lastUpdateId\":") => {
                 return Ok(Some(Item::Snapshot {

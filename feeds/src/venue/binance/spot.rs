@@ -36,6 +36,8 @@ pub(in crate::venue) const FACTS: Facts = Facts {
     // Nobody answers, and a quiet pair may have no update for long.
     subscription_timeout: Duration::from_secs(60),
     connection_silence: None,
+    shares_ids: true,
+    connection_life: Some(Duration::from_secs(24 * 3600)),
 };
 
 /// The product.

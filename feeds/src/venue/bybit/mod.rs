@@ -56,6 +56,8 @@ pub(super) const SPOT: Facts = Facts {
     subscription_timeout: Duration::from_secs(10),
     // The answer to a ping comes every twenty seconds: two have failed to come.
     connection_silence: Some(Duration::from_secs(45)),
+    shares_ids: true,
+    connection_life: None,
 };
 
 pub(super) const LINEAR: Facts = Facts {
@@ -75,6 +77,8 @@ impl Rules for Bybit {
 
     const SNAPSHOTS: SnapshotSource = SnapshotSource::Stream;
     const IS_CHAINED: bool = true;
+    /// Those of linear perpetuals have no order.
+    const ARE_TRADES_ORDERED: bool = false;
     /// As often as the venue asks for it.
     const PING_INTERVAL: Option<Duration> = Some(Duration::from_secs(20));
 

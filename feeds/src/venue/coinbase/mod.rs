@@ -55,6 +55,8 @@ pub(super) const FACTS: Facts = Facts {
     subscription_timeout: Duration::from_secs(10),
     // A heartbeat comes every second.
     connection_silence: Some(Duration::from_secs(10)),
+    shares_ids: false,
+    connection_life: None,
 };
 
 /// The rules of Coinbase Advanced Trade.

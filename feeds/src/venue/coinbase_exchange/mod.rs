@@ -56,6 +56,8 @@ pub(super) const FACTS: Facts = Facts {
     subscription_timeout: Duration::from_secs(5),
     // A heartbeat comes every second, of each product.
     connection_silence: Some(Duration::from_secs(10)),
+    shares_ids: false,
+    connection_life: None,
 };
 
 /// The rules of Coinbase Exchange.

@@ -63,6 +63,8 @@ pub(super) const FACTS: Facts = Facts {
     subscription_timeout: Duration::from_secs(75),
     // The answer to our ping.
     connection_silence: Some(Duration::from_secs(35)),
+    shares_ids: true,
+    connection_life: None,
 };
 
 /// The rules of OKX.

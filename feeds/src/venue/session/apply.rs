@@ -67,6 +67,10 @@ impl<R: Rules> VenueSession<R> {
     #[inline]
     fn on_book<S: Sink, C: Clock>(&mut self, message: &BookMessage, context: &mut Context<'_, S, C>) -> Step {
         let symbol = message.symbol;
+        if self.feeds[symbol.index()].copies.may_repeat && self.is_repeat(message) {
+            self.tell_repeat(symbol, context.sink);
+            return Step::Consumed;
+        }
         let feed = &mut self.feeds[symbol.index()];
         if message.is_snapshot {
             feed.book.clear();
@@ -81,6 +85,9 @@ impl<R: Rules> VenueSession<R> {
             match self.rules.judge(standing, message) {
                 Verdict::Continues => {}
                 Verdict::Contained => {
+                    if feed.copies.may_repeat {
+                        feed.copies.repeated(self.lines.current);
+                    }
                     if message.last_id == feed.last_id && R::IS_CHAINED {
                         // The venue says itself that nothing has changed.
                         feed.liveness.confirm(context.stamps.receive_time);
@@ -91,6 +98,9 @@ impl<R: Rules> VenueSession<R> {
                 }
                 Verdict::Gap { expected, got } => return self.on_gap(symbol, expected, got, context),
             }
+        }
+        if feed.copies.may_repeat {
+            feed.copies.continued(self.lines.current, self.lines.has_copies());
         }
         for change in &self.changes {
             feed.book.set(change.side, change.price, change.qty);
@@ -165,6 +175,10 @@ impl<R: Rules> VenueSession<R> {
         got: u64,
         context: &mut Context<'_, S, C>,
     ) -> Step {
+        if self.feeds[symbol.index()].copies.may_repeat && self.may_come(symbol, expected, got, context.now()) {
+            self.tell_repeat(symbol, context.sink);
+            return Step::Consumed;
+        }
         let feed = &mut self.feeds[symbol.index()];
         if feed.phase == Phase::Held {
             feed.start_wait(Phase::Awaiting);
@@ -197,6 +211,11 @@ impl<R: Rules> VenueSession<R> {
     #[inline]
     fn on_top<S: Sink, C: Clock>(&mut self, ticker: &Ticker, context: &mut Context<'_, S, C>) {
         let feed = &mut self.feeds[ticker.symbol.index()];
+        let is_repeat = |top: Ticker| ticker.update_id <= top.update_id;
+        if feed.copies.may_repeat && feed.last_top.is_some_and(is_repeat) {
+            self.tell_repeat(ticker.symbol, context.sink);
+            return;
+        }
         let agrees = (ticker.update_id == feed.last_id).then(|| ticker.agrees_with(&feed.book));
         if agrees == Some(false) {
             self.on_disagreement(ticker, context);
@@ -214,7 +233,10 @@ impl<R: Rules> VenueSession<R> {
         context.stamps.booked = context.stamps.parsed;
         for print in &self.prints {
             let symbol = print.symbol;
-            if self.feeds[symbol.index()].told_scale.is_some() {
+            let feed = &mut self.feeds[symbol.index()];
+            if feed.told_scale.is_some() && Self::is_told(&self.lines, feed, print) {
+                self.tell_repeat(symbol, context.sink);
+            } else if feed.told_scale.is_some() {
                 let trade = print.told(&self.instruments[symbol.index()]);
                 context.sink.on_trade(&trade, context.stamps);
             } else {

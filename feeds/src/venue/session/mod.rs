@@ -13,6 +13,7 @@
 //! order. Where snapshots come in the stream nothing waits: what came before one is its content already.
 
 mod apply;
+mod lines;
 mod liveness;
 mod recover;
 mod rescale;
@@ -24,7 +25,7 @@ use crate::Sink;
 use crate::book::{Book, Level};
 use crate::clock::Clock;
 use crate::event::{FeedEvent, LevelChange, ResyncReason, SnapshotFault, Stamps};
-use crate::types::{Instrument, Quality, Scale, SymbolId, UnixNanos};
+use crate::types::{Instrument, Line, Quality, Scale, SymbolId, UnixNanos};
 
 use super::budget::RequestBudget;
 use super::message::{Kind, Market, Notice, ParseError, Print, Route};
@@ -32,9 +33,11 @@ use super::outbox::{Outbox, ReconnectReason};
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
+pub use lines::LineStanding;
+use lines::Lines;
 use symbol::{Phase, SymbolFeed};
 
-/// One connection to one venue.
+/// One connection to one venue, or two that carry the same.
 pub(super) struct VenueSession<R: Rules> {
     rules: R,
     wire: R::Wire,
@@ -53,7 +56,7 @@ pub(super) struct VenueSession<R: Rules> {
     book_silence: Duration,
     connection_silence: Option<Duration>,
     opened_at: Option<UnixNanos>,
-    frame_at: UnixNanos,
+    lines: Lines,
     sent_at: UnixNanos,
     /// The next resync may be sent from here on.
     send_after: UnixNanos,
@@ -114,7 +117,7 @@ impl<R: Rules> VenueSession<R> {
             book_silence: config.book_silence,
             connection_silence: config.connection_silence,
             opened_at: None,
-            frame_at: UnixNanos(0),
+            lines: Lines::default(),
             sent_at: UnixNanos(0),
             send_after: UnixNanos(0),
             request_id: 1,
@@ -149,6 +152,12 @@ impl<R: Rules> VenueSession<R> {
         self.rules.rest_path(symbol)
     }
 
+    /// Which line the next calls are about: the one that opens, closes, or has brought a frame.
+    #[inline]
+    pub(super) fn select(&mut self, line: Line) {
+        self.lines.current = line;
+    }
+
     pub(super) fn awaits_snapshot(&self, symbol: SymbolId) -> bool {
         R::SNAPSHOTS.splices()
             && self
@@ -158,8 +167,13 @@ impl<R: Rules> VenueSession<R> {
     }
 
     pub(super) fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
+        out.aim(self.lines.current);
+        if !self.lines.on_open(now) {
+            self.on_second_line();
+            self.ask_for_all(now, out);
+            return;
+        }
         self.opened_at = Some(now);
-        self.frame_at = now;
         self.next_sequence = None;
         self.rules.on_open();
         let first_deadline = after(now, self.subscription_timeout);
@@ -172,6 +186,11 @@ impl<R: Rules> VenueSession<R> {
                 reason: ResyncReason::Start,
             });
         }
+        self.ask_for_all(now, out);
+        self.send_after = after(now, R::RESYNC_SPACING);
+    }
+
+    fn ask_for_all(&mut self, now: UnixNanos, out: &mut Outbox) {
         self.request_id += self.rules.ask(
             &Request {
                 verb: Verb::Subscribe,
@@ -183,7 +202,6 @@ impl<R: Rules> VenueSession<R> {
             out,
         );
         self.sent_at = now;
-        self.send_after = after(now, R::RESYNC_SPACING);
     }
 
     #[inline]
@@ -195,13 +213,14 @@ impl<R: Rules> VenueSession<R> {
         sink: &mut S,
         out: &mut Outbox,
     ) {
+        out.aim(self.lines.lead);
         let mut context = Context {
             stamps,
             clock,
             sink,
             out,
         };
-        self.frame_at = context.now();
+        self.lines.frame_at[self.lines.current.index()] = context.now();
         let Some((symbol, market)) = self.route(frame, &mut context) else {
             return;
         };
@@ -250,16 +269,23 @@ impl<R: Rules> VenueSession<R> {
 
     pub(super) fn on_timer<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         let Some(opened_at) = self.opened_at else { return };
-        if self
-            .connection_silence
-            .is_some_and(|silence| now > after(self.frame_at, silence))
-        {
-            out.want_reconnect(ReconnectReason::Silent);
+        out.aim(self.lines.lead);
+        for line in self.lines.open() {
+            let frame_at = self.lines.frame_at[line.index()];
+            let is_silent = self
+                .connection_silence
+                .is_some_and(|silence| now > after(frame_at, silence));
+            if is_silent || self.lines.is_mute(line) {
+                out.want_reconnect(line, ReconnectReason::Silent);
+            }
         }
         for index in 0..self.feeds.len() {
             let symbol = self.instruments[index].id;
             let feed = &mut self.feeds[index];
-            if feed.phase == Phase::Live {
+            if matches!(feed.phase, Phase::Live | Phase::Held) {
+                self.look_for_missing(symbol, now, sink, out);
+            }
+            if self.feeds[index].phase == Phase::Live {
                 self.look_for_silence(symbol, now, sink, out);
             }
             let feed = &mut self.feeds[index];
@@ -279,12 +305,19 @@ impl<R: Rules> VenueSession<R> {
         }
         if R::PING_INTERVAL.is_some_and(|interval| now > after(self.sent_at, interval)) {
             self.sent_at = now;
-            self.rules.ping(self.request_id, out);
-            self.request_id += 1;
+            for line in self.lines.open() {
+                out.aim(line);
+                self.rules.ping(self.request_id, out);
+                self.request_id += 1;
+            }
         }
     }
 
     pub(super) fn on_close<S: Sink>(&mut self, sink: &mut S) {
+        if !self.lines.on_close() {
+            self.on_line_lost();
+            return;
+        }
         self.opened_at = None;
         for (feed, instrument) in self.feeds.iter_mut().zip(&self.instruments) {
             let was_shown = feed.phase == Phase::Live;
@@ -335,7 +368,8 @@ impl<R: Rules> VenueSession<R> {
             Notice::Answer(answer) => self.on_answer(&answer, context),
             Notice::Shutdown => {
                 context.sink.on_event(FeedEvent::ServerShutdown);
-                context.out.want_reconnect(ReconnectReason::ServerShutdown);
+                let line = self.lines.current;
+                context.out.want_reconnect(line, ReconnectReason::ServerShutdown);
             }
             Notice::Control => context.sink.on_event(FeedEvent::Control),
         }
@@ -366,6 +400,8 @@ impl<R: Rules> VenueSession<R> {
             return None;
         }
         match named {
+            // The other line brings it whole.
+            _ if self.lines.is_double() => {}
             Some(symbol) if self.feeds[symbol.index()].phase == Phase::Live => {
                 self.resync(
                     symbol,

@@ -100,6 +100,9 @@ impl<R: Rules> VenueSession<R> {
             None => R::may_be_book(frame),
         };
         let is_shown = self.feeds[symbol.index()].phase == Phase::Live;
+        if is_shown && self.lines.is_double() {
+            return Step::Consumed; // the other line brings it whole
+        }
         if is_book && (is_shown || kind == Some(Kind::Snapshot)) {
             self.resync(
                 symbol,
@@ -126,6 +129,11 @@ impl<R: Rules> VenueSession<R> {
             }
             return;
         };
+        if self.lines.current != self.lines.lead {
+            // The successor's or the copy's: what it brings will show whether it was heard.
+            context.sink.on_event(FeedEvent::Control);
+            return;
+        }
         let now = context.now();
         let feed = &mut self.feeds[symbol.index()];
         match (answer.to_subscribe, answer.success) {
@@ -178,7 +186,7 @@ impl<R: Rules> VenueSession<R> {
             feed.mute_told = true;
             sink.on_event(FeedEvent::SubscriptionMute { symbol });
             if feed.attempt >= ATTEMPTS_BEFORE_RECONNECT {
-                out.want_reconnect(ReconnectReason::NotAcknowledged);
+                out.want_reconnect(self.lines.lead, ReconnectReason::NotAcknowledged);
             }
         }
         if now >= self.send_after {
@@ -219,11 +227,12 @@ impl<R: Rules> VenueSession<R> {
         context: &mut Context<'_, S, C>,
     ) {
         let feed = &mut self.feeds[symbol.index()];
-        if !feed.backlog.push(frame) {
+        let line = self.lines.current;
+        if !feed.backlog.push(line, frame) {
             // Half a backlog would be a gap: what is kept has to be whole from its first frame on.
             feed.backlog.clear();
             context.sink.on_event(FeedEvent::BacklogOverflow { symbol });
-            feed.backlog.push(frame);
+            feed.backlog.push(line, frame);
         }
         // Not before the first update: a snapshot that is older than it would be fetched in vain.
         if kind == Some(Kind::Update) {
@@ -257,6 +266,7 @@ impl<R: Rules> VenueSession<R> {
         sink: &mut S,
         out: &mut Outbox,
     ) {
+        out.aim(self.lines.lead);
         if !self.awaits_snapshot(symbol) {
             return; // an answer to a request that was given up
         }
@@ -341,9 +351,12 @@ impl<R: Rules> VenueSession<R> {
     /// Works through the backlog in the order of the stream, as far as the snapshot carries.
     #[cold]
     fn drain<S: Sink, C: Clock>(&mut self, symbol: SymbolId, context: &mut Context<'_, S, C>) {
+        let current = self.lines.current;
+        self.lines.is_draining = true;
         let mut backlog = std::mem::take(&mut self.feeds[symbol.index()].backlog);
         while matches!(self.feeds[symbol.index()].phase, Phase::Held | Phase::Live) {
-            let Some(frame) = backlog.first() else { break };
+            let Some((line, frame)) = backlog.first() else { break };
+            self.lines.current = line;
             let market = match self.wire.route(frame) {
                 Ok(crate::venue::message::Route::Market(market)) => Some(market),
                 _ => None,
@@ -352,6 +365,8 @@ impl<R: Rules> VenueSession<R> {
                 backlog.pop();
             }
         }
+        self.lines.current = current;
+        self.lines.is_draining = false;
         let waits = !backlog.is_empty();
         self.feeds[symbol.index()].backlog = backlog;
         if waits {

@@ -8,6 +8,7 @@ use crate::venue::backlog::Backlog;
 use crate::venue::message::Ticker;
 use crate::venue::rules::LEVELS_MAX;
 
+use super::lines::Copies;
 use super::liveness::Liveness;
 
 pub(super) struct SymbolFeed {
@@ -36,6 +37,7 @@ pub(super) struct SymbolFeed {
     pub(super) mute_told: bool,
     pub(super) liveness: Liveness,
     pub(super) stale: bool,
+    pub(super) copies: Copies,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +77,7 @@ impl SymbolFeed {
             mute_told: false,
             liveness: Liveness::default(),
             stale: false,
+            copies: Copies::default(),
         }
     }
 
@@ -87,6 +90,7 @@ impl SymbolFeed {
         self.attempt = 0;
         self.seen = false;
         self.mute_told = false;
+        self.copies = Copies::default();
     }
 
     /// The book is not shown from here on.
