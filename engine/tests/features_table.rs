@@ -75,12 +75,20 @@ fn rows_read_back_as_the_bits_of_the_engine() {
     let text = String::from_utf8(out).unwrap();
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
-    assert_eq!(header[..5], ["exchange_time_ns", "update_id", "segment", "bid", "ask"]);
+    let front = [
+        "exchange_time_ns",
+        "update_id",
+        "segment",
+        "bid",
+        "ask",
+        "beyond_horizon",
+    ];
+    assert_eq!(header[..6], front);
     let names: Vec<String> = FEATURES
         .iter()
         .map(|def| format!("{}:{}", def.name, def.version))
         .collect();
-    assert_eq!(header[5..], names);
+    assert_eq!(header[6..], names);
 
     let instrument = instrument();
     let mut engine = FeatureEngine::new();
@@ -103,9 +111,10 @@ fn rows_read_back_as_the_bits_of_the_engine() {
             segment.to_string(),
             bids[0].0.to_string(),
             asks[0].0.to_string(),
+            "0".to_owned(),
         ];
-        assert_eq!(fields[..5], front);
-        let values: Vec<u32> = fields[5..]
+        assert_eq!(fields[..6], front);
+        let values: Vec<u32> = fields[6..]
             .iter()
             .map(|field| field.parse::<f32>().unwrap().to_bits())
             .collect();
@@ -118,6 +127,7 @@ fn rows_read_back_as_the_bits_of_the_engine() {
         summary,
         TableSummary {
             rows,
+            rows_beyond_horizon: 0,
             updates: 208,
             trades: 52,
             segments: 2,

@@ -21,6 +21,7 @@
 //! per change, but costs 8 bytes for each of 18 million ticks between the deepest bid and the highest ask of that
 //! recording, or a rebuild whenever the touch walks; the page table holds the same book in 2.3 MB.
 
+mod horizon;
 mod ladder;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ pub struct Level {
 pub struct Book {
     bids: Ladder,
     asks: Ladder,
+    /// Best levels of a side that the venue speaks of; see `horizon.rs`.
+    scope: usize,
 }
 
 /// What a book holds and costs, for housekeeping.
@@ -82,13 +85,16 @@ impl Book {
         Self {
             bids: Ladder::new(level_limit, level_count),
             asks: Ladder::new(level_limit, level_count),
+            scope: usize::MAX,
         }
     }
 
-    /// Empties both sides and keeps their memory.
+    /// Empties both sides, without a horizon, and keeps their memory.
     pub fn clear(&mut self) {
-        self.bids.clear();
-        self.asks.clear();
+        for ladder in [&mut self.bids, &mut self.asks] {
+            ladder.clear();
+            ladder.set_horizon(ladder::ALL_KNOWN);
+        }
     }
 
     /// Sets what rests at `price`, zero deletes, and returns what rested there before.

@@ -46,7 +46,7 @@ pub struct LevelChange {
 pub struct BookUpdate<'a> {
     /// Whose book.
     pub instrument: &'a Instrument,
-    /// The book after the change: sorted, uncrossed, at `update_id`.
+    /// The book after the change: sorted, uncrossed, at `update_id`, known as deep as it [covers](Book::covers).
     pub book: &'a Book,
     /// What the message said, in its order; empty when `is_snapshot`.
     pub changes: &'a [LevelChange],

@@ -21,6 +21,10 @@ static void print_text(const char *key, const char *text) {
     printf("\",");
 }
 
+static void print_truth(const char *key, int is_so) {
+    printf("\"%s\":%s,", key, is_so ? "true" : "false");
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
         fprintf(stderr, "usage: %s <ring> [first sequence] [how many]\n", argv[0]);
@@ -49,6 +53,7 @@ int main(int argc, char **argv) {
             print_text("symbol", symbol.symbol);
             print_text("model", model.name);
             print_text("signal", class_name);
+            print_truth("beyond_horizon", s.flags & QF_FLAG_BEYOND_HORIZON);
             printf("\"sequence\":%" PRIu64 ",\"symbol_id\":%u,\"model_id\":%u,\"class\":%u,\"quality\":%u,\"flags\":%u",
                    s.sequence, s.symbol_id, s.model_id, s.class_id, s.quality, s.flags);
             printf(",\"update_id\":%" PRIu64 ",\"exchange_time_ns\":%" PRIu64 ",\"receive_time_ns\":%" PRIu64

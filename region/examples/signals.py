@@ -22,6 +22,8 @@ FIELDS = ("sequence symbol_id model_id class quality flags update_id exchange_ti
           "reserved").split()
 STATE, SYMBOLS_COMMITTED, MODELS_COMMITTED, CURSOR = 0, 3, 4, 16
 LIVE, DRAINING, CLOSED, PANICKED = 1, 2, 3, 4
+# A bit of a signal's flags: the model looked further into the book than the book is known.
+BEYOND_HORIZON = 1
 
 
 def crc32c(data):
@@ -150,7 +152,8 @@ def main():
             name = classes[found["class"]] if found["class"] < 3 else ""
             found["probabilities"] = [found.pop("down"), found.pop("flat"), found.pop("up")]
             print(json.dumps(dict(found, venue=venue, symbol=symbol, model=model, signal=name,
-                                  price_scale=price_scale, qty_scale=qty_scale)))
+                                  price_scale=price_scale, qty_scale=qty_scale,
+                                  beyond_horizon=bool(found["flags"] & BEYOND_HORIZON))))
             left -= 1
 
 

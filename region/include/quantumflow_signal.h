@@ -58,7 +58,7 @@ typedef struct qf_signal {
     uint16_t model_id;         /* index for qf_signal_model */
     uint8_t class_id;          /* most probable class: 0 down, 1 flat, 2 up */
     uint8_t quality;           /* of the book: 0 verified, 1 unverified, 2 stale, 3 crossed, 4 resyncing */
-    uint16_t flags;            /* 0 */
+    uint16_t flags;            /* QF_FLAG_* bits; ignore those that you do not know */
     uint64_t update_id;        /* the venue's id of the book state */
     uint64_t exchange_time_ns; /* the venue's time of that state, 0 where it gives none */
     uint64_t receive_time_ns;  /* when its message was read */
@@ -96,6 +96,10 @@ typedef struct qf_model {
     uint64_t horizon_ns; /* 0 where the horizon is no time */
     char classes[3][17];
 } qf_model;
+
+/* Bits of qf_signal.flags, of rings since version 1.1; before they were 0.
+ * QF_FLAG_BEYOND_HORIZON: the model looked further into the book than the book is known, levels may have been missing. */
+enum { QF_FLAG_BEYOND_HORIZON = 1 };
 
 /* What qf_signal_next found. */
 enum { QF_EMPTY = 0, QF_SIGNAL = 1, QF_LAPPED = 2 };

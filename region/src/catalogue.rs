@@ -121,6 +121,8 @@ catalogue! {
     // Features, models, signals
     FEATURES_COMPUTED: Metric::counter("hft_features_computed_total").labels(&["feature_type"]),
         "Feature values that were computed, by family.";
+    FEATURES_BEYOND_HORIZON: Metric::counter("hft_features_beyond_horizon_total").labels(EXCHANGE_SYMBOL),
+        "Feature rows in which the model looked further into the book than the book is known, where levels may be missing.";
     PREDICTIONS: Metric::counter("hft_predictions_total").labels(&["model_name", "prediction_class"]),
         "Predictions that a model made, by class.";
     PREDICTION_CONFIDENCE: Metric::histogram("hft_prediction_confidence", Shape::RATIO_PPM)

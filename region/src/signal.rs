@@ -1,4 +1,4 @@
-//! A signal, and what lies where in a ring file, version 1.0. Little-endian, 64-bit hosts.
+//! A signal, and what lies where in a ring file, version 1.1. Little-endian, 64-bit hosts.
 //!
 //! ```text
 //! 0        header page: RingHeader, immutable once the file has its name, CRC-32C as in a region
@@ -19,8 +19,9 @@ use crate::layout::{PAGE, pin_offsets};
 /// First eight bytes of a ring file, read as a little-endian integer.
 pub const RING_MAGIC: u64 = u64::from_le_bytes([0x91, b'Q', b'F', b'S', b'I', b'G', b'\r', b'\n']);
 
-/// Minor version of the ring's format; its major version is the region's.
-pub const RING_VERSION_MINOR: u16 = 0;
+/// Minor version of the ring's format; its major version is the region's. Since 1.1 a signal has [`flags`](Signal::flags);
+/// before they were zero.
+pub const RING_VERSION_MINOR: u16 = 1;
 
 /// One prediction with what a strategy needs to act on it, and to decide whether it may.
 ///
@@ -39,7 +40,7 @@ pub struct Signal {
     pub class: u8,
     /// How far the book could be trusted: 0 verified, 1 unverified, 2 stale, 3 crossed, 4 resyncing.
     pub quality: u8,
-    /// Zero; bits for later versions.
+    /// Bits: [`BEYOND_HORIZON`](Self::BEYOND_HORIZON); the others are zero, and for later versions.
     pub flags: u16,
     /// The venue's id of the book state that was used.
     pub update_id: u64,
@@ -75,6 +76,15 @@ pub struct Signal {
 pub(crate) const SIGNAL_WORDS: usize = size_of::<Signal>() / 8;
 
 impl Signal {
+    /// The bit of `flags` that is set where the model looked further into the book than the book is known: levels may
+    /// have been missing there.
+    pub const BEYOND_HORIZON: u16 = 1;
+
+    /// Whether the model looked further into the book than the book is known.
+    pub fn is_beyond_horizon(&self) -> bool {
+        self.flags & Self::BEYOND_HORIZON != 0
+    }
+
     /// The most probable class; `None` where the number means nothing.
     pub fn class(&self) -> Option<SignalClass> {
         SignalClass::from_wire(self.class)

@@ -76,6 +76,8 @@ fn signal(i: u64) -> Signal {
     Signal {
         symbol_id: (i % TABLE) as u16,
         model_id: (i / TABLE % TABLE) as u16,
+        // Also with bits that no reader knows yet.
+        flags: (i % 3) as u16,
         ..sample(i)
     }
 }
@@ -117,6 +119,7 @@ fn check(line: &Value) -> u64 {
     );
     assert_eq!(line["model"], format!("model \"{}\"", wanted.model_id));
     assert_eq!(line["signal"], wanted.class().unwrap().name());
+    assert_eq!(line["beyond_horizon"], wanted.is_beyond_horizon());
     read.sequence
 }
 

@@ -1,7 +1,8 @@
 """Trains mlp_v1 on feature tables and writes the ONNX file, its card and its test vectors.
 
 A table is what the engine's own feature code wrote (`FeatureTable`): exchange time, update id, segment, best bid and ask,
-then one column per feature, headed `name:version`. The order and the versions in the contract are those of the header.
+whether features looked further into the book than it is known, then one column per feature, headed `name:version`. The
+order and the versions in the contract are those of the header.
 
 No look-ahead: tables are split in time, never shuffled before the split; rows whose label or features would reach across
 a split are dropped (the purge gap); the normalisation and the label's band come from the training rows alone.
@@ -66,7 +67,7 @@ ODD = {
     "return_50_bps",
     "return_1s_bps",
 }
-FRONT = ["exchange_time_ns", "update_id", "segment", "bid", "ask"]
+FRONT = ["exchange_time_ns", "update_id", "segment", "bid", "ask", "beyond_horizon"]
 
 
 class Table:
@@ -79,7 +80,7 @@ class Table:
         with open(path, encoding="ascii") as file:
             header = file.readline().strip().split(",")
             if header[: len(FRONT)] != FRONT:
-                sys.exit(f"{path}: not a feature table, its header starts with {header[:5]}")
+                sys.exit(f"{path}: not a feature table, its header starts with {header[:6]}")
             self.features = [tuple(column.split(":")) for column in header[len(FRONT) :]]
             # Mantissas of prices stay below 2^53, so float64 holds them exactly.
             data = np.loadtxt(file, delimiter=",", dtype=np.float64, ndmin=2)
@@ -91,7 +92,8 @@ class Table:
         last = count - HORIZON
         sums = np.concatenate([[0.0], np.cumsum(mid2)])
         future = (sums[HORIZON + 1 :] - sums[1 : last + 1]) / HORIZON
-        whole = segment[HORIZON:] == segment[:last]
+        # Nothing is learnt from rows in which levels of the book may have been missing.
+        whole = (segment[HORIZON:] == segment[:last]) & (data[:last, 5] == 0.0)
         self.move = (future / mid2[:last] - 1.0)[whole]
         self.x = data[:last, len(FRONT) :].astype(np.float32)[whole]
         self.interval_ms = float(np.median(np.diff(data[:, 0]))) / 1e6

@@ -16,7 +16,8 @@ use crate::replay::ReplayPlan;
 #[command(after_help = "\
 Example: quantumflow features --venue binance --symbol BTCUSDT --out features.csv day1.gz day2.gz
 
-Columns: exchange_time_ns, update_id, segment, bid, ask, then one per feature, headed name:version.")]
+Columns: exchange_time_ns, update_id, segment, bid, ask, beyond_horizon (1 where features looked further into the book than
+it is known), then one per feature, headed name:version.")]
 pub(super) struct Args {
     /// The files of one connection, joined in this order (plain, .gz or .zst)
     #[arg(required = true)]
@@ -52,8 +53,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     let read = replay(&mut reader, &mut session, &mut table, unpaced).map_err(Failure::input)?;
     let summary = table.finish().map_err(Failure::running)?;
     eprintln!(
-        "{} frames, {} book updates, {} rows in {} pieces",
-        read.frames, summary.updates, summary.rows, summary.segments
+        "{} frames, {} book updates, {} rows in {} pieces, {} of them looked further than the book is known",
+        read.frames, summary.updates, summary.rows, summary.segments, summary.rows_beyond_horizon
     );
     Ok(())
 }

@@ -102,6 +102,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             "checksum_failures": total(&catalogue::BOOK_CHECKSUM_FAILURES),
             "top_agreements": total(&catalogue::BOOK_TOP_AGREEMENTS),
             "top_disagreements": total(&catalogue::BOOK_TOP_DISAGREEMENTS),
+            "rows_beyond_horizon": total(&catalogue::FEATURES_BEYOND_HORIZON),
             "predictions": { "down": down, "flat": flat, "up": up },
         });
         return Ok(writeln!(out, "{summary:#}")?);
@@ -132,6 +133,13 @@ pub(super) fn run(args: &Args) -> Outcome {
         total(&catalogue::BOOK_TOP_AGREEMENTS),
         total(&catalogue::BOOK_TOP_DISAGREEMENTS),
     )?;
+    match total(&catalogue::FEATURES_BEYOND_HORIZON) {
+        0 => {}
+        rows => writeln!(
+            out,
+            "             {rows} feature rows looked further into a book than it is known"
+        )?,
+    }
     let [down, flat, up] = classes;
     Ok(writeln!(out, "predictions  down {down}, flat {flat}, up {up}")?)
 }
@@ -163,6 +171,7 @@ impl Output for Lines {
         let line = json!({
             "exchange_time_ns": update.exchange_time.0, "update_id": update.update_id,
             "symbol": update.instrument.symbol, "quality": update.quality.name(),
+            "beyond_horizon": prediction.beyond_horizon,
             "class": prediction.model.class.name(), "signal": prediction.signal.name(),
             "confidence": prediction.model.confidence, "probabilities": prediction.model.probabilities,
         });

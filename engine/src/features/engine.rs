@@ -7,7 +7,7 @@
 use quantumflow_feeds::book::Level;
 use quantumflow_feeds::{BookUpdate, Price, Qty, Scale, Side, Trade, UnixNanos};
 
-use super::registry::{FEATURE_COUNT, Feature, WARM_UP_UPDATES};
+use super::registry::{FEATURE_COUNT, Feature, REACH_MAX, WARM_UP_UPDATES};
 use super::tape::TradeTape;
 use super::window::{History, Sum};
 
@@ -23,6 +23,7 @@ pub type FeatureVector = [f32; FEATURE_COUNT];
 pub struct FeatureEngine {
     row: FeatureVector,
     updates: u32,
+    known_levels: usize,
     scale: Scale,
     /// Greatest common divisor of the prices seen; 0 before the first.
     tick: i64,
@@ -54,6 +55,7 @@ impl FeatureEngine {
         Self {
             row: [0.0; FEATURE_COUNT],
             updates: 0,
+            known_levels: 0,
             scale: Scale::default(),
             tick: 0,
             time: VenueTime::default(),
@@ -89,7 +91,7 @@ impl FeatureEngine {
         let previous = self.newest;
         let newest = previous ^ 1;
         let depth = &mut self.depths[newest];
-        depth.read(update);
+        self.known_levels = depth.read(update);
         if !depth.is_usable() {
             self.reset();
             return None;
@@ -139,6 +141,12 @@ impl FeatureEngine {
     /// Book updates since the last snapshot, that one included.
     pub fn updates(&self) -> u32 {
         self.updates
+    }
+
+    /// How many best levels of both sides were surely known at the newest update, [`REACH_MAX`] at most: so far the book
+    /// had all the levels that the venue has.
+    pub fn known_levels(&self) -> usize {
+        self.known_levels
     }
 
     /// Forgets everything but the memory, as before the first snapshot.
@@ -261,11 +269,20 @@ impl Depth {
         asks: [Self::NO_ASK; DEPTH],
     };
 
-    fn read(&mut self, update: &BookUpdate<'_>) {
+    /// Returns how many levels of both sides are known.
+    fn read(&mut self, update: &BookUpdate<'_>) -> usize {
         let bid_count = update.book.top(Side::Bid, &mut self.bids);
         let ask_count = update.book.top(Side::Ask, &mut self.asks);
         self.bids[bid_count..].fill(Self::NO_BID);
         self.asks[ask_count..].fill(Self::NO_ASK);
+        let covers = |depth: usize| {
+            update.book.covers(Side::Bid, depth, &self.bids[..bid_count])
+                && update.book.covers(Side::Ask, depth, &self.asks[..ask_count])
+        };
+        match covers(DEPTH) {
+            true => DEPTH,
+            false => (1..DEPTH).rev().find(|&depth| covers(depth)).unwrap_or(0),
+        }
     }
 
     /// Both sides there, not crossed, and prices and quantities of the sort that the sums are made for.
@@ -500,6 +517,7 @@ fn finite(value: f64) -> f32 {
 
 /// Levels per side that features look at.
 const DEPTH: usize = 10;
+const _: () = assert!(DEPTH == REACH_MAX);
 
 /// Prices above are not believed: the bound keeps every integer sum within its type.
 const PRICE_MAX: i64 = 1 << 58;

@@ -12,14 +12,17 @@
 //!   a replay gives the same bits. Floating point sees additions, multiplications, divisions and square roots, which
 //!   IEEE 754 defines to the last bit, and no exponential or logarithm, which differ between C libraries.
 //! - Every value is finite, whatever the book.
+//! - A row that rests on more levels than are surely known of the book is marked ([`HorizonWatch`]).
 //! - Nothing is allocated after construction.
 
 mod engine;
+mod horizon;
 pub mod registry;
 mod table;
 mod tape;
 mod window;
 
 pub use engine::{FeatureEngine, FeatureVector};
-pub use registry::{FEATURE_COUNT, Feature, FeatureDef, FeatureGroup, SCHEMA_HASH, WARM_UP_UPDATES};
+pub use horizon::HorizonWatch;
+pub use registry::{FEATURE_COUNT, Feature, FeatureDef, FeatureGroup, REACH_MAX, SCHEMA_HASH, WARM_UP_UPDATES};
 pub use table::{FeatureTable, TableError, TableSummary};

@@ -50,6 +50,8 @@ pub struct FeatureDef {
     pub unit: &'static str,
     /// Which part of the market it speaks of.
     pub group: FeatureGroup,
+    /// How many levels of each side it looks at; 0 where it looks at none.
+    pub reach_levels: u8,
     /// Book updates after a snapshot, the snapshot included, before it means what it says.
     pub warm_up_updates: u16,
     /// Formula and source.
@@ -57,7 +59,7 @@ pub struct FeatureDef {
 }
 
 macro_rules! features {
-    ($($id:ident $name:literal v $version:literal, $unit:literal, $group:ident, warm_up $warm_up:literal: $formula:literal;)*) => {
+    ($($id:ident $name:literal v $version:literal, $unit:literal, $group:ident, reach $reach:literal, warm_up $warm_up:literal: $formula:literal;)*) => {
         /// One feature; its discriminant is its place in the row.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(usize)]
@@ -73,6 +75,7 @@ macro_rules! features {
                 version: $version,
                 unit: $unit,
                 group: FeatureGroup::$group,
+                reach_levels: $reach,
                 warm_up_updates: $warm_up,
                 formula: $formula,
             },)*
@@ -84,75 +87,75 @@ macro_rules! features {
 }
 
 features! {
-    SpreadTicks "spread_ticks" v 1, "ticks", Book, warm_up 1:
+    SpreadTicks "spread_ticks" v 1, "ticks", Book, reach 1, warm_up 1:
         "(a - b) / tick";
-    SpreadBps "spread_bps" v 1, "basis points of the mid price", Book, warm_up 1:
+    SpreadBps "spread_bps" v 1, "basis points of the mid price", Book, reach 1, warm_up 1:
         "1e4 (a - b) / m";
-    MicropriceTicks "microprice_ticks" v 1, "ticks from the mid price", Book, warm_up 1:
+    MicropriceTicks "microprice_ticks" v 1, "ticks from the mid price", Book, reach 1, warm_up 1:
         "((a q_b(1) + b q_a(1)) / (q_b(1) + q_a(1)) - m) / tick, the size-weighted mid price; Gatheral and Oomen 2009";
-    QueueImbalance "queue_imbalance" v 1, "-1..1", Book, warm_up 1:
+    QueueImbalance "queue_imbalance" v 1, "-1..1", Book, reach 1, warm_up 1:
         "(q_b(1) - q_a(1)) / (q_b(1) + q_a(1)); Gould and Bonart 2015, arXiv:1512.03492";
-    Imbalance3 "imbalance_3" v 1, "-1..1", Book, warm_up 1:
+    Imbalance3 "imbalance_3" v 1, "-1..1", Book, reach 3, warm_up 1:
         "(B - A) / (B + A), B and A the quantities of the best 3 levels";
-    Imbalance5 "imbalance_5" v 1, "-1..1", Book, warm_up 1:
+    Imbalance5 "imbalance_5" v 1, "-1..1", Book, reach 5, warm_up 1:
         "(B - A) / (B + A), B and A the quantities of the best 5 levels";
-    Imbalance10 "imbalance_10" v 1, "-1..1", Book, warm_up 1:
+    Imbalance10 "imbalance_10" v 1, "-1..1", Book, reach 10, warm_up 1:
         "(B - A) / (B + A), B and A the quantities of the best 10 levels";
-    ImbalanceExp10 "imbalance_exp_10" v 1, "-1..1", Book, warm_up 1:
+    ImbalanceExp10 "imbalance_exp_10" v 1, "-1..1", Book, reach 10, warm_up 1:
         "(B - A) / (B + A), B and A the quantities of the best 10 levels, level l weighted by exp(-(l - 1) / 2)";
-    GapImbalance "gap_imbalance" v 1, "-1..1", Book, warm_up 1:
+    GapImbalance "gap_imbalance" v 1, "-1..1", Book, reach 2, warm_up 1:
         "(g_a - g_b) / (g_a + g_b), g the distance from the best to the second level; 0 where a side has no second";
-    DistanceImbalance10 "distance_imbalance_10" v 1, "-1..1", Book, warm_up 1:
+    DistanceImbalance10 "distance_imbalance_10" v 1, "-1..1", Book, reach 10, warm_up 1:
         "(d_a - d_b) / (d_a + d_b), d the quantity-weighted mean distance of the best 10 levels of a side from m";
-    TouchShare10 "touch_share_10" v 1, "0..1", Book, warm_up 1:
+    TouchShare10 "touch_share_10" v 1, "0..1", Book, reach 10, warm_up 1:
         "(q_b(1) + q_a(1)) / the quantities of the best 10 levels of both sides";
-    DepthChange50 "depth_change_50" v 1, "-1..1", Book, warm_up 51:
+    DepthChange50 "depth_change_50" v 1, "-1..1", Book, reach 10, warm_up 51:
         "(D - M) / (D + M), D the quantities of the best 10 levels of both sides, M their mean over 50 updates";
-    Ofi1Last "ofi_1_last" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi1Last "ofi_1_last" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "e_1 / Q(5, 10). e_l = dW - dV: dW = q_b if level l's bid price rose, -q_b' if it fell, q_b - q_b' otherwise (' = \
          before); dV alike for asks with the directions swapped. Q(n, w) = mean of (q_b + q_a) / 2 over the best n levels \
          and w updates. Cont, Kukanov and Stoikov 2014, arXiv:1011.6402; levels: Xu, Gould and Howison 2018, \
          arXiv:1907.06230; Q: Cont, Cucuringu and Zhang, arXiv:2112.13213";
-    Ofi1W10 "ofi_1_10" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi1W10 "ofi_1_10" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "sum of e_1 over 10 updates / Q(5, 10)";
-    Ofi2W10 "ofi_2_10" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi2W10 "ofi_2_10" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "sum of e_2 over 10 updates / Q(5, 10)";
-    Ofi3W10 "ofi_3_10" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi3W10 "ofi_3_10" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "sum of e_3 over 10 updates / Q(5, 10)";
-    Ofi4W10 "ofi_4_10" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi4W10 "ofi_4_10" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "sum of e_4 over 10 updates / Q(5, 10)";
-    Ofi5W10 "ofi_5_10" v 1, "mean queues", OrderFlow, warm_up 11:
+    Ofi5W10 "ofi_5_10" v 1, "mean queues", OrderFlow, reach 5, warm_up 11:
         "sum of e_5 over 10 updates / Q(5, 10)";
-    Ofi1W50 "ofi_1_50" v 1, "mean queues", OrderFlow, warm_up 51:
+    Ofi1W50 "ofi_1_50" v 1, "mean queues", OrderFlow, reach 5, warm_up 51:
         "sum of e_1 over 50 updates / Q(5, 50)";
-    OfiTo5W50 "ofi_to_5_50" v 1, "mean queues", OrderFlow, warm_up 51:
+    OfiTo5W50 "ofi_to_5_50" v 1, "mean queues", OrderFlow, reach 5, warm_up 51:
         "sum of e_1 + .. + e_5 over 50 updates / Q(5, 50)";
-    OfiTo10W50 "ofi_to_10_50" v 1, "mean queues", OrderFlow, warm_up 51:
+    OfiTo10W50 "ofi_to_10_50" v 1, "mean queues", OrderFlow, reach 10, warm_up 51:
         "sum of e_1 + .. + e_10 over 50 updates / Q(10, 50)";
-    TradeImbalance20 "trade_imbalance_20" v 1, "-1..1", TradeFlow, warm_up 1:
+    TradeImbalance20 "trade_imbalance_20" v 1, "-1..1", TradeFlow, reach 0, warm_up 1:
         "sum of s v / sum of v over the last 20 trades since the snapshot, s = +1 where the buyer took; 0 without a trade";
-    TradeImbalance100 "trade_imbalance_100" v 1, "-1..1", TradeFlow, warm_up 1:
+    TradeImbalance100 "trade_imbalance_100" v 1, "-1..1", TradeFlow, reach 0, warm_up 1:
         "the same over the last 100 trades";
-    TradeImbalance1s "trade_imbalance_1s" v 1, "-1..1", TradeFlow, warm_up 1:
+    TradeImbalance1s "trade_imbalance_1s" v 1, "-1..1", TradeFlow, reach 0, warm_up 1:
         "the same over 1 s of venue time, at most the last 4,096 trades";
-    TradeImbalance10s "trade_imbalance_10s" v 1, "-1..1", TradeFlow, warm_up 1:
+    TradeImbalance10s "trade_imbalance_10s" v 1, "-1..1", TradeFlow, reach 0, warm_up 1:
         "the same over 10 s of venue time, at most the last 4,096 trades";
-    Vwap20Bps "vwap_20_bps" v 1, "basis points of the mid price", TradeFlow, warm_up 1:
+    Vwap20Bps "vwap_20_bps" v 1, "basis points of the mid price", TradeFlow, reach 1, warm_up 1:
         "1e4 (sum of p v / sum of v - m) / m over the last 20 trades since the snapshot; 0 without a trade";
-    Return10Bps "return_10_bps" v 1, "basis points", Price, warm_up 11:
+    Return10Bps "return_10_bps" v 1, "basis points", Price, reach 1, warm_up 11:
         "1e4 (m / m' - 1), m' the mid price 10 updates ago";
-    Return50Bps "return_50_bps" v 1, "basis points", Price, warm_up 51:
+    Return50Bps "return_50_bps" v 1, "basis points", Price, reach 1, warm_up 51:
         "1e4 (m / m' - 1), m' the mid price 50 updates ago";
-    Return1sBps "return_1s_bps" v 1, "basis points", Price, warm_up 2:
+    Return1sBps "return_1s_bps" v 1, "basis points", Price, reach 1, warm_up 2:
         "1e4 (m / M - 1), M the average of m that closes dt / (1 s + dt) of its distance to m with each update";
-    Volatility1sBps "volatility_1s_bps" v 1, "basis points per square root of a second", Price, warm_up 11:
+    Volatility1sBps "volatility_1s_bps" v 1, "basis points per square root of a second", Price, reach 1, warm_up 11:
         "1e4 sqrt(S / W), S = k S + r^2 / (tau + dt), W = k W + dt / (tau + dt), k = tau / (tau + dt), tau = 1 s: an \
          exponential average of the variance rate over irregular times, its weight 1 / (1 + dt / tau) in place of \
          exp(-dt / tau) (the two agree to first order, and this one is the same on every machine); W removes the start \
          from zero";
-    Volatility30sBps "volatility_30s_bps" v 1, "basis points per square root of a second", Price, warm_up 101:
+    Volatility30sBps "volatility_30s_bps" v 1, "basis points per square root of a second", Price, reach 1, warm_up 101:
         "the same with tau = 30 s";
-    Volatility100Bps "volatility_100_bps" v 1, "basis points", Price, warm_up 101:
+    Volatility100Bps "volatility_100_bps" v 1, "basis points", Price, reach 1, warm_up 101:
         "1e4 sqrt(sum of (m - m')^2 over 100 updates) / m";
 }
 
@@ -179,6 +182,19 @@ pub const WARM_UP_UPDATES: u16 = {
         index += 1;
     }
     longest
+};
+
+/// How many levels of each side the features look at.
+pub const REACH_MAX: usize = {
+    let mut deepest = 0;
+    let mut index = 0;
+    while index < FEATURE_COUNT {
+        if FEATURES[index].reach_levels > deepest {
+            deepest = FEATURES[index].reach_levels;
+        }
+        index += 1;
+    }
+    deepest as usize
 };
 
 /// FNV-1a over `name:version` and a newline for each feature in order: two engines with the same hash give a model the

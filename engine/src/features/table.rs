@@ -1,8 +1,9 @@
 //! Feature rows as CSV, from the engine's own code: what training reads is what serving computes.
 //!
-//! The columns are `exchange_time_ns,update_id,segment,bid,ask` and then one per feature, headed `name:version`. `bid`
-//! and `ask` are mantissas at the decimals of the wire. `segment` counts the times that the features began anew: a
-//! label must not look across one. Values are the shortest decimals that read back as the same `f32`.
+//! The columns are `exchange_time_ns,update_id,segment,bid,ask,beyond_horizon` and then one per feature, headed
+//! `name:version`. `bid` and `ask` are mantissas at the decimals of the wire. `segment` counts the times that the features
+//! began anew: a label must not look across one. `beyond_horizon` is 1 where features looked further into the book than it
+//! is known ([`HorizonWatch`]), else 0: a model should not learn from such a row. Values are the shortest decimals that read back as the same `f32`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use quantumflow_feeds::{BookUpdate, Side, Sink, Stamps, Trade};
 
 use super::engine::FeatureEngine;
+use super::horizon::HorizonWatch;
 use super::registry::FEATURES;
 
 /// Writes one row per book update of one instrument; a [`Sink`], so that a replay can be let into it.
@@ -20,6 +22,7 @@ pub struct FeatureTable<W> {
     out: W,
     symbol: String,
     engine: FeatureEngine,
+    horizon: HorizonWatch,
     line: String,
     summary: TableSummary,
     failed: Option<io::Error>,
@@ -30,6 +33,8 @@ pub struct FeatureTable<W> {
 pub struct TableSummary {
     /// Rows written.
     pub rows: u64,
+    /// Of them those that looked further into the book than it is known.
+    pub rows_beyond_horizon: u64,
     /// Book updates of the instrument, the ones during warm-up included.
     pub updates: u64,
     /// Trades of the instrument.
@@ -66,7 +71,7 @@ pub enum TableError {
 impl<W: Write> FeatureTable<W> {
     /// A table of the instrument with the venue's spelling `symbol`; writes the header. Give it a buffered writer.
     pub fn new(mut out: W, symbol: &str) -> Result<Self, TableError> {
-        let mut header = String::from("exchange_time_ns,update_id,segment,bid,ask");
+        let mut header = String::from("exchange_time_ns,update_id,segment,bid,ask,beyond_horizon");
         for def in &FEATURES {
             write!(header, ",{}:{}", def.name, def.version).expect("a String takes all that is written");
         }
@@ -77,6 +82,7 @@ impl<W: Write> FeatureTable<W> {
             out,
             symbol: symbol.to_owned(),
             engine: FeatureEngine::new(),
+            horizon: HorizonWatch::new(FEATURES.iter().map(|def| def.feature), 1),
             line: String::with_capacity(512),
             summary: TableSummary::default(),
             failed: None,
@@ -112,11 +118,12 @@ impl<W: Write> Sink for FeatureTable<W> {
             return;
         }
         self.summary.updates += 1;
-        let row = self.engine.on_book(update);
+        self.engine.on_book(update);
+        let beyond_horizon = self.horizon.observe(self.engine.known_levels());
         let (Some(bid), Some(ask)) = (update.book.best(Side::Bid), update.book.best(Side::Ask)) else {
             return;
         };
-        let Some(row) = row else {
+        let Some(row) = self.engine.row() else {
             self.summary.segments += u64::from(self.engine.updates() == 1);
             return;
         };
@@ -126,8 +133,13 @@ impl<W: Write> Sink for FeatureTable<W> {
         self.line.clear();
         write!(
             self.line,
-            "{},{},{},{},{}",
-            update.exchange_time.0, update.update_id, self.summary.segments, bid.price.0, ask.price.0
+            "{},{},{},{},{},{}",
+            update.exchange_time.0,
+            update.update_id,
+            self.summary.segments,
+            bid.price.0,
+            ask.price.0,
+            u8::from(beyond_horizon)
         )
         .expect("a String takes all that is written");
         for value in row {
@@ -135,7 +147,10 @@ impl<W: Write> Sink for FeatureTable<W> {
         }
         self.line.push('\n');
         match self.out.write_all(self.line.as_bytes()) {
-            Ok(()) => self.summary.rows += 1,
+            Ok(()) => {
+                self.summary.rows += 1;
+                self.summary.rows_beyond_horizon += u64::from(beyond_horizon);
+            }
             Err(error) => self.failed = Some(error),
         }
     }

@@ -55,6 +55,7 @@ struct SymbolCells {
     top_disagreements: Counter,
     levels: [GaugeI64; 2],
     quality: State,
+    rows_beyond_horizon: Counter,
     best_bid: GaugeF64,
     best_ask: GaugeF64,
     spread: GaugeF64,
@@ -274,6 +275,12 @@ impl HotMetrics {
         cells.quality.set(update.quality as u8);
     }
 
+    /// A row was computed.
+    #[inline]
+    pub(super) fn row(&self, place: usize, beyond_horizon: bool) {
+        self.symbols[place].rows_beyond_horizon.add(u64::from(beyond_horizon));
+    }
+
     /// For how much longer than the fastest a message of this feed was on its way.
     #[inline]
     pub(super) fn lag(&self, feed: usize, delay_ns: u64) {
@@ -424,6 +431,7 @@ impl SymbolCells {
                 count(&catalogue::BOOK_TOP_DISAGREEMENTS),
             ],
         );
+        let rows_beyond_horizon = count(&catalogue::FEATURES_BEYOND_HORIZON);
         let ([updates, trades, snapshots], [gaps, resyncs, crossed], [checksums, checksum_failures], tops) = cells;
         let [top_agreements, top_disagreements] = tops;
         let price = |metric| {
@@ -462,6 +470,7 @@ impl SymbolCells {
             top_disagreements,
             levels,
             quality,
+            rows_beyond_horizon,
             best_bid,
             best_ask,
             spread,

@@ -11,7 +11,7 @@ use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, 
 
 use super::mailbox::{HotEvent, HotNews, Mailbox};
 use super::metrics::{HotMetrics, Place};
-use crate::features::FeatureEngine;
+use crate::features::{FeatureEngine, HorizonWatch};
 use crate::model::{self, Answer, Class, LoadError, Model, Predictor};
 use crate::os::{TimeBase, TscClock};
 
@@ -35,6 +35,8 @@ pub struct Prediction<'a> {
     pub update: &'a BookUpdate<'a>,
     /// What the model saw.
     pub features: &'a [f32],
+    /// The model looked further into the book than the book is known: levels may have been missing there.
+    pub beyond_horizon: bool,
     /// What the model said.
     pub model: model::Prediction,
     /// What a strategy is told: the class, or flat where the probability is below the threshold.
@@ -62,6 +64,7 @@ impl Output for () {
 #[derive(Debug)]
 struct Mind {
     features: FeatureEngine,
+    horizon: HorizonWatch,
     predictor: Predictor,
 }
 
@@ -103,6 +106,7 @@ impl<O: Output> PredictSink<O> {
             let predictor = model.predictor()?;
             Ok(Mind {
                 features: FeatureEngine::new(),
+                horizon: HorizonWatch::new(model.features(), model.contract().window),
                 predictor,
             })
         };
@@ -198,17 +202,24 @@ impl<O: Output> Sink for PredictSink<O> {
             metrics.lag(usize::from(*feed), delay_ns);
         }
         metrics.book(place, update);
-        let Some(Mind { features, predictor }) = minds.get_mut(place) else {
+        let Some(mind) = minds.get_mut(place) else {
             return;
         };
+        let Mind {
+            features,
+            horizon,
+            predictor,
+        } = mind;
 
         let started = TscClock.ticks();
-        let row = features.on_book(update);
+        features.on_book(update);
+        let beyond_horizon = horizon.observe(features.known_levels());
         let featured = TscClock.ticks();
-        let Some(row) = row else {
+        let Some(row) = features.row() else {
             predictor.reset();
             return metrics.stages_to_features(time, stamps, started, featured);
         };
+        metrics.row(place, beyond_horizon);
         let mut model = model::Prediction::default();
         metrics.at(Place::Model);
         let answer = predictor.predict(row, &mut model);
@@ -223,6 +234,7 @@ impl<O: Output> Sink for PredictSink<O> {
             symbol: place as u32,
             update,
             features: row,
+            beyond_horizon,
             model,
             signal: if model.confidence >= *signal_threshold {
                 model.class

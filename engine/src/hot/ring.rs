@@ -100,6 +100,10 @@ impl Output for RingOutput {
             model_id: self.model_id,
             class: prediction.signal as u8,
             quality: update.quality as u8,
+            flags: match prediction.beyond_horizon {
+                true => Signal::BEYOND_HORIZON,
+                false => 0,
+            },
             update_id: update.update_id,
             exchange_time_ns: update.exchange_time.0,
             receive_time_ns: prediction.receive_time.0,

@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 use super::contract::{CONTRACT_KEY, Contract, InputColumn};
 use super::predict::{Answer, PredictError, Prediction, Predictor};
 use super::tract::{TractError, TractPlan};
-use crate::features::FEATURE_COUNT;
+use crate::features::{FEATURE_COUNT, Feature};
 
 /// A model that was checked. Immutable, shared by the predictors of all instruments.
 #[derive(Debug)]
@@ -187,6 +187,11 @@ impl Model {
     /// What it was trained to do.
     pub fn contract(&self) -> &Contract {
         &self.contract
+    }
+
+    /// What it looks at, in the order of the columns of its input.
+    pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
+        self.inputs.iter().map(|column| column.feature)
     }
 
     /// The identity of the file: the first 8 bytes of its SHA-1, so the first 16 digits that `sha1sum` prints. It tells

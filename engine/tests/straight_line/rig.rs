@@ -46,8 +46,12 @@ impl Output for Bytes {
             .probabilities
             .iter()
             .for_each(|value| self.bytes.extend_from_slice(&value.to_le_bytes()));
-        self.bytes
-            .extend([prediction.model.class as u8, prediction.signal as u8]);
+        self.bytes.extend([
+            prediction.model.class as u8,
+            prediction.signal as u8,
+            prediction.update.quality as u8,
+            u8::from(prediction.beyond_horizon),
+        ]);
     }
 }
 

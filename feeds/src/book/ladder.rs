@@ -32,6 +32,9 @@ const FAR_PATIENCE: usize = 1024;
 /// The most levels that a ladder can be told to hold: a page each, and slots are 16 bits wide.
 pub(super) const LEVELS_MAX: usize = u16::MAX as usize - 1;
 
+/// The horizon of a side of which every level is known.
+pub(super) const ALL_KNOWN: i64 = i64::MIN;
+
 #[derive(Clone)]
 pub(super) struct Ladder {
     /// The key of tick 0 of page 0. Chosen so that `base + WINDOW - 1` does not overflow.
@@ -64,6 +67,8 @@ pub(super) struct Ladder {
     dropped: u64,
     /// How often the window was moved with levels in it.
     relayouts: u64,
+    /// From this key up there is no level that the ladder was not told of or has given up.
+    horizon: i64,
 }
 
 /// What a ladder holds and costs.
@@ -98,6 +103,7 @@ impl Ladder {
             far_operations: 0,
             dropped: 0,
             relayouts: 0,
+            horizon: ALL_KNOWN,
         };
         ladder.add_pages(page_count);
         // In the worst case every level lies in a block of its own, or outside the window.
@@ -106,7 +112,7 @@ impl Ladder {
         ladder
     }
 
-    /// Removes every level and keeps the memory.
+    /// Removes every level; keeps the memory, and the horizon.
     pub(super) fn clear(&mut self) {
         self.far.clear();
         self.far_operations = 0;
@@ -123,6 +129,16 @@ impl Ladder {
         self.len = 0;
     }
 
+    #[inline]
+    pub(super) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
+    pub(super) fn set_horizon(&mut self, key: i64) {
+        self.horizon = key;
+    }
+
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -358,6 +374,7 @@ impl Ladder {
         if let Some((key, _)) = self.worst() {
             self.set(key, 0);
             self.dropped += 1;
+            self.horizon = self.horizon.max(key.saturating_add(1));
         }
         before
     }

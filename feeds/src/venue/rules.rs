@@ -167,6 +167,12 @@ pub(super) trait Rules: Sized {
         LEVELS_MAX
     }
 
+    /// Best levels of a side that the stream keeps right by itself, whatever leaves and comes into them; `usize::MAX`
+    /// where it speaks of every level, so that a book is known as deep as the whole one was that it began with.
+    fn scope(&self, _symbol: SymbolId) -> usize {
+        usize::MAX
+    }
+
     /// A connection is new: what the venue said on the last one means nothing.
     fn on_open(&mut self) {}
 

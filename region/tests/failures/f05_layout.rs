@@ -1,5 +1,5 @@
-//! F5: the layout drifts between two versions. The format as bytes: what versions 1.0 and 1.1 wrote is read for ever, and what is written today is version 1.1 (the
-//! ring: 1.0).
+//! F5: the layout drifts between two versions. The format as bytes: what versions 1.0 and 1.1 wrote is read for ever, and
+//! what is written today is version 1.1.
 //!
 //! The golden files list the sixteen-byte rows that are not zero, as `offset: hex`. Those of the version that is written
 //! today are made anew with `UPDATE_GOLDEN=1`, which is right only before a release; afterwards a new minor version gets
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::common::{options, ring_options, sample, shm, sign};
 use quantumflow_region::{
     Event, EventKind, FormatError, Metric, Poll, ReadError, RegionOptions, RegionReader, RegionWriter, RingOptions,
-    Shape, SignalReader, SignalWriter, SubjectId, Unit, Value,
+    Shape, Signal, SignalReader, SignalWriter, SubjectId, Unit, Value,
 };
 
 static COUNT: Metric = Metric::counter("hft_a_total").labels(&["z", "b"]).help("A counter.");
@@ -93,11 +93,17 @@ fn write_ring(dir: &Path) -> Vec<u8> {
     ring.add_model("lstm_v1", 0x0102_0304_0506_0708, 1_000_000_000, ["down", "flat", "up"])
         .unwrap();
     ring.heartbeat(9);
-    (0..10).for_each(|i| assert_eq!(ring.publish(&sample(i)), i));
+    (0..10).for_each(|i| assert_eq!(ring.publish(&flagged(i)), i));
     let mut bytes = fs::read(ring.path().unwrap()).unwrap();
     bytes[48..64].fill(0);
     sign(&mut bytes);
     bytes
+}
+
+/// As rings of 1.1 have them.
+fn flagged(i: u64) -> Signal {
+    let flags = [0, Signal::BEYOND_HORIZON][i as usize % 2];
+    Signal { flags, ..sample(i) }
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -166,7 +172,7 @@ fn without_kinds(bytes: &mut [u8]) {
 fn f05_what_is_written_today_is_version_1_1() {
     let dir = shm();
     check_written("region-1.1.txt", &write_region(dir.path()), without_kinds);
-    check_written("ring-1.0.txt", &write_ring(dir.path()), |_| ());
+    check_written("ring-1.1.txt", &write_ring(dir.path()), |_| ());
 }
 
 /// Puts a golden file where a reader can open it.
@@ -300,16 +306,26 @@ fn check_series(path: &Path, format: (u16, u16)) {
 
 #[test]
 fn f05_a_ring_of_version_1_0_is_read() {
+    check_ring("ring-1.0.txt", (1, 0), sample);
+}
+
+#[test]
+fn f05_a_ring_of_version_1_1_is_read() {
+    check_ring("ring-1.1.txt", (1, 1), flagged);
+}
+
+fn check_ring(name: &str, format: (u16, u16), signal: fn(u64) -> Signal) {
     let dir = shm();
     let path = dir.path().join("golden.1.1.ring");
-    fs::write(&path, from_text(&fs::read_to_string(golden("ring-1.0.txt")).unwrap())).unwrap();
+    fs::write(&path, from_text(&fs::read_to_string(golden(name)).unwrap())).unwrap();
     let mut reader = SignalReader::open(&path).unwrap();
+    assert_eq!(reader.info().format, format);
     assert_eq!((reader.published(), reader.heartbeat_unix_ns()), (10, 9));
     assert_eq!(reader.symbol(0).unwrap().symbol, "BTC/USD");
     assert_eq!(reader.model(0).unwrap().hash, 0x0102_0304_0506_0708);
     reader.seek_oldest();
     for i in 2..10 {
-        assert_eq!(reader.next(), Poll::Signal(sample(i)));
+        assert_eq!(reader.next(), Poll::Signal(signal(i)));
     }
     assert_eq!(reader.next(), Poll::Empty);
 }

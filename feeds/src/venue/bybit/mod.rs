@@ -128,6 +128,11 @@ impl Rules for Bybit {
         self.depth as usize
     }
 
+    #[inline]
+    fn scope(&self, symbol: SymbolId) -> usize {
+        self.levels_max(symbol)
+    }
+
     fn may_be_book(frame: &[u8]) -> bool {
         !frame.windows(11).any(|window| window == b"publicTrade")
     }

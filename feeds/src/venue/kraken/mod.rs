@@ -131,6 +131,11 @@ impl Rules for Kraken {
         self.books[symbol.index()].depth
     }
 
+    #[inline]
+    fn scope(&self, symbol: SymbolId) -> usize {
+        self.levels_max(symbol)
+    }
+
     fn on_open(&mut self) {
         for book in &mut self.books {
             book.depth = self.depth as usize;

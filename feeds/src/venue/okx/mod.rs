@@ -178,6 +178,12 @@ impl Rules for Okx {
         }
     }
 
+    /// The venue deletes what leaves its 400 levels and sends what comes into them: in the recording each side has 400
+    /// after every message.
+    fn scope(&self, _symbol: SymbolId) -> usize {
+        DEPTH as usize
+    }
+
     fn on_open(&mut self) {
         self.is_checksum_dead = false;
     }

@@ -111,6 +111,7 @@ impl<R: Rules> VenueSession<R> {
                 feed.book.truncate(side, levels_max);
             }
         }
+        feed.book.set_scope(self.rules.scope(symbol));
         feed.last_id = R::update_id(feed.last_id, message);
         let instrument = &self.instruments[symbol.index()];
         let proof = match self.rules.prove(instrument, &feed.book, message) {
@@ -130,6 +131,7 @@ impl<R: Rules> VenueSession<R> {
             self.resync(symbol, ResyncReason::Crossed, context.now(), context.sink, context.out);
             return Step::Consumed;
         }
+        feed.book.widen_horizons();
         feed.exchange_time = message.exchange_time.unwrap_or(feed.exchange_time);
         feed.quality = proof.quality;
         // A top that came before its update.

@@ -13,6 +13,7 @@
 //! order. Where snapshots come in the stream nothing waits: what came before one is its content already.
 
 mod apply;
+mod horizon;
 mod lines;
 mod liveness;
 mod recover;
@@ -33,6 +34,7 @@ use super::outbox::{Outbox, ReconnectReason};
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
+use horizon::SnapshotDepth;
 pub use lines::LineStanding;
 use lines::Lines;
 use symbol::{Phase, SymbolFeed};
@@ -50,6 +52,7 @@ pub(super) struct VenueSession<R: Rules> {
     /// The book at hand while its mantissas get another scale.
     levels: Vec<Level>,
     budget: RequestBudget,
+    snapshot_depth: SnapshotDepth,
     trades: bool,
     snapshot_timeout: Duration,
     subscription_timeout: Duration,
@@ -110,6 +113,7 @@ impl<R: Rules> VenueSession<R> {
             prints: Vec::with_capacity(PRINTS_CAPACITY),
             levels: Vec::with_capacity(CHANGES_CAPACITY),
             budget: RequestBudget::new(rules.snapshot_weight(), config.rest_weight_per_minute),
+            snapshot_depth: SnapshotDepth::new(config),
             rules,
             trades: config.trades,
             snapshot_timeout: config.snapshot_timeout,

@@ -342,6 +342,9 @@ impl<R: Rules> VenueSession<R> {
         if feed.book.is_crossed() {
             return Err(SnapshotFault::Malformed); // not sorted as the venue sorts
         }
+        if self.rules.scope(symbol) == usize::MAX {
+            self.snapshot_depth.mark(&mut feed.book);
+        }
         self.instruments[symbol.index()].scale = scale;
         feed.last_id = last_update_id;
         feed.phase = Phase::Held;

@@ -70,11 +70,20 @@ impl<R: Rules> VenueSession<R> {
             }
             None => None,
         };
+        let horizon = |side| match feed.book.horizon(side) {
+            Some(price) => scaled(price, Qty(0)).map(|(price, _)| Some(price)),
+            None => Ok(None),
+        };
+        let horizons = [horizon(Side::Bid)?, horizon(Side::Ask)?];
         if !self.wire.set_scale(symbol, new) {
             return Err(ParseError::NumberOutOfRange);
         }
         feed.book.clear();
-        for (side, levels) in [(Side::Bid, &self.levels[..bids]), (Side::Ask, &self.levels[bids..])] {
+        let sides = [(Side::Bid, &self.levels[..bids]), (Side::Ask, &self.levels[bids..])];
+        for ((side, levels), horizon) in sides.into_iter().zip(horizons) {
+            if let Some(price) = horizon {
+                feed.book.set_horizon(side, price);
+            }
             for level in levels.iter().rev() {
                 feed.book.set(side, level.price, level.qty);
             }

@@ -21,12 +21,13 @@ const FLOWS: [(&str, &Metric); 7] = [
 ];
 
 /// What should stay zero, the dearest first.
-const TROUBLES: [(&str, &Metric); 12] = [
+const TROUBLES: [(&str, &Metric); 13] = [
     ("crossed books", &catalogue::BOOK_CROSSED),
     ("checksum failures", &catalogue::BOOK_CHECKSUM_FAILURES),
     ("top disagreements", &catalogue::BOOK_TOP_DISAGREEMENTS),
     ("sequence gaps", &catalogue::BOOK_GAPS),
     ("resyncs", &catalogue::BOOK_RESYNCS),
+    ("rows past the known book", &catalogue::FEATURES_BEYOND_HORIZON),
     ("frames rejected", &catalogue::FEED_FRAMES_REJECTED),
     ("feed errors", &catalogue::FEED_ERRORS),
     ("reconnections", &catalogue::FEED_RECONNECTIONS),
