@@ -78,7 +78,7 @@ pub const LOSSES: [&str; 10] = [
 ];
 
 /// Why a book was withdrawn.
-pub const RESYNCS: [&str; 8] = [
+pub const RESYNCS: [&str; 9] = [
     "start",
     "sequence_gap",
     "checksum_mismatch",
@@ -87,6 +87,7 @@ pub const RESYNCS: [&str; 8] = [
     "malformed",
     "disconnected",
     "silent",
+    "checkpoint_differs",
 ];
 
 macro_rules! kinds {

@@ -53,6 +53,8 @@ struct SymbolCells {
     crossed: Counter,
     top_agreements: Counter,
     top_disagreements: Counter,
+    /// In the order of [`catalogue::CHECKPOINTS`].
+    checkpoints: [Counter; catalogue::CHECKPOINTS.len()],
     levels: [GaugeI64; 2],
     quality: State,
     best_bid: GaugeF64,
@@ -121,6 +123,13 @@ mod stage {
     pub(super) const MODEL: usize = 7;
     pub(super) const PUBLISH: usize = 8;
     pub(super) const TOTAL: usize = 9;
+}
+
+/// The places in [`catalogue::CHECKPOINTS`].
+mod checkpoint {
+    pub(super) const MATCH: usize = 0;
+    pub(super) const MISMATCH: usize = 1;
+    pub(super) const MISSED: usize = 2;
 }
 
 impl HotMetrics {
@@ -329,6 +338,8 @@ impl HotMetrics {
                     ResyncReason::Crossed => cells.crossed.inc(),
                     // Counted where the venue's word is compared: on_top.
                     ResyncReason::TopDisagrees { .. } => {}
+                    // Counted as what it is: CheckpointDiffers.
+                    ResyncReason::CheckpointDiffers { .. } => {}
                     ResyncReason::Start
                     | ResyncReason::Malformed
                     | ResyncReason::Silent
@@ -341,6 +352,17 @@ impl HotMetrics {
             FeedEvent::BookStale { symbol, .. } => {
                 self.symbols[at(symbol)].quality.set(Quality::Stale as u8);
                 venue.error("book_stale");
+            }
+            FeedEvent::CheckpointMatched { symbol, quality, .. } => {
+                let cells = &self.symbols[at(symbol)];
+                cells.checkpoints[checkpoint::MATCH].inc();
+                cells.quality.set(quality as u8); // a stale book may have turned out to be quiet
+            }
+            FeedEvent::CheckpointDiffers { symbol, .. } => {
+                self.symbols[at(symbol)].checkpoints[checkpoint::MISMATCH].inc();
+            }
+            FeedEvent::CheckpointMissed { symbol, .. } => {
+                self.symbols[at(symbol)].checkpoints[checkpoint::MISSED].inc();
             }
             FeedEvent::ChecksumDead => venue.error("checksum_dead"),
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
@@ -437,6 +459,8 @@ impl SymbolCells {
                 GaugeI64::detached,
             )
         });
+        let checkpoints = catalogue::CHECKPOINTS
+            .map(|result| counter(thread, &catalogue::BOOK_CHECKPOINTS, &[labels[0], labels[1], result]));
         let signals =
             catalogue::CLASSES.map(|class| counter(thread, &catalogue::TRADING_SIGNALS, &[&origin.symbol, class]));
         Self {
@@ -450,6 +474,7 @@ impl SymbolCells {
             crossed,
             top_agreements,
             top_disagreements,
+            checkpoints,
             levels,
             quality,
             best_bid,

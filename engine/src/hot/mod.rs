@@ -11,7 +11,7 @@ mod recorder;
 mod ring;
 mod shard;
 
-pub use mailbox::{ColdSide, HotEvent, HotNews, Mailbox, MailboxSizes, SnapshotOrder, SnapshotReply};
+pub use mailbox::{CheckpointReply, ColdSide, HotEvent, HotNews, Mailbox, MailboxSizes, SnapshotOrder, SnapshotReply};
 pub use metrics::HotMetrics;
 pub use predict::{Output, PredictSink, Prediction, SymbolOrigin};
 pub use ring::RingOutput;

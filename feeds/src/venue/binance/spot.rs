@@ -33,6 +33,7 @@ pub(in crate::venue) const FACTS: Facts = Facts {
     has_depth: |depth| matches!(depth, 100..=5000),
     depths: "100 to 5000",
     default_depth: 5000,
+    has_checkpoints: |_| true,
     // Nobody answers, and a quiet pair may have no update for long.
     subscription_timeout: Duration::from_secs(60),
     connection_silence: None,
@@ -45,6 +46,7 @@ impl Product for Spot {
     const STREAM_PATH: &'static str = "/stream";
     const DEPTH_STREAM: &'static str = "depth@100ms";
     const SNAPSHOT_PATH: &'static str = "/api/v3/depth";
+    const CHECKPOINT_DEPTH: u32 = 100;
     const TICKER_EVENT: Option<&'static str> = None;
     const HAS_PLAIN_FRONT: bool = true;
     const TICKER_OPEN: &'static [u8] = b"{\"u\":";

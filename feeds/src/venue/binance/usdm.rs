@@ -67,6 +67,7 @@ pub(in crate::venue) const FACTS: Facts = Facts {
     has_depth: |depth| matches!(depth, 50 | 100 | 500 | 1000),
     depths: "50, 100, 500 or 1000",
     default_depth: 1000,
+    has_checkpoints: |_| true,
     // Nobody answers, and a quiet contract may have no update for long.
     subscription_timeout: Duration::from_secs(60),
     connection_silence: None,
@@ -79,6 +80,7 @@ impl Product for Usdm {
     const STREAM_PATH: &'static str = "/public/stream";
     const DEPTH_STREAM: &'static str = "depth@0ms";
     const SNAPSHOT_PATH: &'static str = "/fapi/v1/depth";
+    const CHECKPOINT_DEPTH: u32 = 50;
     const TICKER_EVENT: Option<&'static str> = Some("bookTicker");
     const HAS_PLAIN_FRONT: bool = false;
     const TICKER_OPEN: &'static [u8] = b"{\"e\":\"bookTicker\",\"u\":";

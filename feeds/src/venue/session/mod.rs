@@ -13,6 +13,9 @@
 //! order. Where snapshots come in the stream nothing waits: what came before one is its content already.
 
 mod apply;
+mod checkpoint;
+mod compare;
+mod history;
 mod liveness;
 mod recover;
 mod rescale;
@@ -32,6 +35,7 @@ use super::outbox::{Outbox, ReconnectReason};
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
+use checkpoint::Checkpoints;
 use symbol::{Phase, SymbolFeed};
 
 /// One connection to one venue.
@@ -47,6 +51,7 @@ pub(super) struct VenueSession<R: Rules> {
     /// The book at hand while its mantissas get another scale.
     levels: Vec<Level>,
     budget: RequestBudget,
+    checkpoints: Checkpoints,
     trades: bool,
     snapshot_timeout: Duration,
     subscription_timeout: Duration,
@@ -84,6 +89,7 @@ impl<R: Rules> VenueSession<R> {
     /// `spellings` were checked by [`SessionConfig::check`].
     pub(super) fn new(config: &SessionConfig, spellings: Vec<String>) -> Self {
         let rules = R::new(config, &spellings);
+        let spellings_count = spellings.len();
         let backlog_bytes = if R::SNAPSHOTS.splices() {
             config.backlog_bytes
         } else {
@@ -106,6 +112,7 @@ impl<R: Rules> VenueSession<R> {
             changes: Vec::with_capacity(CHANGES_CAPACITY),
             prints: Vec::with_capacity(PRINTS_CAPACITY),
             levels: Vec::with_capacity(CHANGES_CAPACITY),
+            checkpoints: Checkpoints::new(&rules, config, spellings_count),
             budget: RequestBudget::new(rules.snapshot_weight(), config.rest_weight_per_minute),
             rules,
             trades: config.trades,
@@ -162,6 +169,7 @@ impl<R: Rules> VenueSession<R> {
         self.frame_at = now;
         self.next_sequence = None;
         self.rules.on_open();
+        self.checkpoints.begin(now);
         let first_deadline = after(now, self.subscription_timeout);
         for (feed, instrument) in self.feeds.iter_mut().zip(&self.instruments) {
             feed.forget_connection();
@@ -277,6 +285,7 @@ impl<R: Rules> VenueSession<R> {
                 sink.on_event(FeedEvent::SubscriptionMute { symbol });
             }
         }
+        self.look_at_checkpoints(now, sink, out);
         if R::PING_INTERVAL.is_some_and(|interval| now > after(self.sent_at, interval)) {
             self.sent_at = now;
             self.rules.ping(self.request_id, out);
