@@ -179,13 +179,13 @@ fn no_allocation_while_books_are_held_against_rest() {
                 }
                 session.on_timer(time, sink, &mut out);
                 out.clear();
-                let (count, turn) = (sink.book_count, sink.book_count % 40);
-                let other = if turn < 20 {
-                    count.checked_sub(6)
+                let (count, turn) = (sink.book_count, sink.book_count % 20);
+                let other = if turn < 10 {
+                    count.checked_sub(3)
                 } else {
-                    Some(count + 6)
+                    Some(count + 3)
                 };
-                let is_known = sink.reader.is_none() && turn.is_multiple_of(20);
+                let is_known = sink.reader.is_none() && turn.is_multiple_of(10);
                 if let Some(checkpoint) = other.and_then(|other| sink.checkpoints.get(other)).filter(|_| is_known) {
                     let checkpoint = *checkpoint;
                     session.on_checkpoint(symbol, Ok(&checkpoint), time, sink, &mut out);
@@ -198,7 +198,7 @@ fn no_allocation_while_books_are_held_against_rest() {
         run(&mut sink);
         assert_eq!(measure(|| run(&mut sink)).count_total, 0, "{venue}");
         assert!(
-            sink.matched > 10 && sink.differing == 0,
+            sink.matched > 3 && sink.differing == 0,
             "{venue}: {} {}",
             sink.matched,
             sink.differing

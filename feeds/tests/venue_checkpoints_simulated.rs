@@ -70,11 +70,11 @@ impl<'a> Follower<'a> {
 fn simulator(venue: VenueId, faults: Vec<PlannedFault>) -> SimHandle {
     let mut config = SimConfig {
         faults,
-        depth_interval_ms: Some(4),
+        depth_interval_ms: Some(10),
         ..SimConfig::market(venue, &venue.facts().symbols, 11)
     };
     if let SimSource::Market { load, .. } = &mut config.source {
-        *load = LoadShape::Steady { rate: 2_000.0 };
+        *load = LoadShape::Natural { speed: 4.0 };
     }
     Simulator::start(config).unwrap()
 }
