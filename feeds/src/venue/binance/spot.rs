@@ -7,7 +7,8 @@
 //! that skips an id is a gap. Quantities are absolute, and deleting a level that is not there is normal.
 //!
 //! The venue has no checksum, and a chain of ids says nothing of the book's content. A `bookTicker` with the update id
-//! of a diff does: where the two disagree the book is not shown any more.
+//! of a diff does: where the two disagree the book is not shown any more. What lies below the best levels only a checkpoint
+//! can prove wrong.
 
 use std::time::Duration;
 
