@@ -4,6 +4,7 @@
 //! hot-0         the shard: sockets to signals
 //! dialler       makes connections ready (and starts a short-lived thread for each dial)
 //! snapshots     fetches REST snapshots
+//! checkpoints   fetches REST books to hold shown ones against, where a feed has them
 //! housekeeping  heartbeat, log, what the cold threads counted
 //! capture-N     writes what a feed received, if configured
 //! ```
@@ -29,7 +30,9 @@ use quantumflow_feeds::ws::Limits;
 use quantumflow_region::{RegionWriter, RegisterError};
 
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
-use crate::cold::{Breakers, ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource};
+use crate::cold::{
+    Breakers, CheckpointFetcher, ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource,
+};
 use crate::config::{Config, FeedConfig};
 use crate::hot::{FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
 use crate::model::{LoadError, Model};
@@ -168,13 +171,14 @@ pub fn launch<O: Output + Send + 'static>(
     let stop_cold = Arc::new(AtomicBool::new(false));
 
     let mut targets = Vec::new();
-    let mut sources = Vec::new();
+    let (mut sources, mut checkpoint_sources) = (Vec::new(), Vec::new());
     let mut slots = Vec::new();
     let (mut captures, mut capture_counts) = (Vec::new(), Vec::new());
     for (index, feed) in config.feeds.iter().enumerate() {
         let plan = FeedPlan::of(index, feed)?;
         targets.push(plan.target);
         sources.push(plan.source);
+        checkpoint_sources.push(plan.checkpoints);
         let mut tap = None;
         if let Some((hot_end, cold_end, counts)) = open_capture(config, index, feed)? {
             tap = Some(hot_end);
@@ -205,6 +209,9 @@ pub fn launch<O: Output + Send + 'static>(
     let dialler = Dialler::new(targets, cold_side.clone(), breakers.clone());
     let failures = dialler.failures();
     let fetcher = SnapshotFetcher::new(sources, cold_side.clone(), breakers.clone());
+    let has_checkpoints = checkpoint_sources.iter().any(|source| !source.urls.is_empty());
+    let checkpoints =
+        has_checkpoints.then(|| CheckpointFetcher::new(checkpoint_sources, cold_side.clone(), breakers.clone()));
     let venues: Vec<VenueId> = config.feeds.iter().map(|feed| feed.venue).collect();
     let counts = move || ColdCounts {
         dial_failures: sum_by_venue(
@@ -230,6 +237,9 @@ pub fn launch<O: Output + Send + 'static>(
     };
     start("dialler".to_owned(), Box::new(move |stop| dialler.run(stop)))?;
     start("snapshots".to_owned(), Box::new(move |stop| fetcher.run(stop)))?;
+    if let Some(checkpoints) = checkpoints {
+        start("checkpoints".to_owned(), Box::new(move |stop| checkpoints.run(stop)))?;
+    }
     start(
         "housekeeping".to_owned(),
         Box::new(move |stop| housekeeping.run(stop, counts)),
@@ -275,6 +285,8 @@ struct FeedPlan {
     lines: LinePlan,
     target: DialTarget,
     source: SnapshotSource,
+    /// Without addresses where it has none.
+    checkpoints: SnapshotSource,
 }
 
 impl FeedPlan {
@@ -283,6 +295,7 @@ impl FeedPlan {
             depth: feed.depth,
             backlog_bytes: feed.backlog_bytes_max,
             subscription_timeout: feed.subscription_timeout,
+            checkpoint_interval: feed.checkpoint_interval,
             ..SessionConfig::new(feed.venue, &feed.symbols)
         };
         let session = Session::new(&session).map_err(|source| StartError::Session { feed: index, source })?;
@@ -313,11 +326,13 @@ impl FeedPlan {
             limits,
             ..DialOptions::default()
         };
-        let paths = session
-            .instruments()
-            .iter()
-            .filter_map(|instrument| session.rest_path(instrument.id));
-        let urls = paths.map(|path| format!("{}{path}", feed.rest_url)).collect();
+        let ids = || session.instruments().iter().map(|instrument| instrument.id);
+        let url = |path: &str| format!("{}{path}", feed.rest_url);
+        let urls = ids().filter_map(|id| session.rest_path(id)).map(url).collect();
+        let checkpoint_urls = match feed.checkpoint_interval {
+            Some(_) => ids().filter_map(|id| session.checkpoint_path(id)).map(url).collect(),
+            None => Vec::new(),
+        };
         let client = RestClient::new(&RestOptions {
             roots_pem: pem,
             ..RestOptions::default()
@@ -338,6 +353,11 @@ impl FeedPlan {
                 venue: feed.venue,
                 endpoint,
                 options,
+            },
+            checkpoints: SnapshotSource {
+                venue: feed.venue,
+                client: client.clone(),
+                urls: checkpoint_urls,
             },
             source: SnapshotSource {
                 venue: feed.venue,

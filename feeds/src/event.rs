@@ -184,6 +184,62 @@ pub enum FeedEvent {
     },
     /// The venue says that it will close the connection.
     ServerShutdown,
+    /// The venue's REST book agreed with ours at the same update id, or while nothing came of ours.
+    CheckpointMatched {
+        /// Whose book.
+        symbol: SymbolId,
+        /// The id that both speak of.
+        update_id: u64,
+        /// How far the book can be trusted from here on: a stale one turned out to be quiet.
+        quality: Quality,
+    },
+    /// The venue's REST book contradicts ours at the same update id, or has moved on while nothing came of ours. A resync
+    /// or a new connection follows.
+    CheckpointDiffers {
+        /// Whose book.
+        symbol: SymbolId,
+        /// The best level that differs.
+        difference: LevelDifference,
+    },
+    /// A REST book was asked for and nothing follows from it.
+    CheckpointMissed {
+        /// Whose book.
+        symbol: SymbolId,
+        /// Why.
+        reason: CheckpointMiss,
+    },
+}
+
+/// A level of which the venue's REST book says something else than ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelDifference {
+    /// The update id of the REST book.
+    pub update_id: u64,
+    /// The side it lies on.
+    pub side: Side,
+    /// Its price.
+    pub price: Price,
+    /// What our book shows there; zero is no level.
+    pub shown: Qty,
+    /// What the venue says; zero is no level.
+    pub told: Qty,
+}
+
+/// Why a REST book could not be held against ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointMiss {
+    /// The request failed or timed out.
+    Unavailable,
+    /// Not the JSON of a book.
+    Malformed,
+    /// Older than what is remembered of our book.
+    TooOld,
+    /// Newer than our book, whose messages go on without having reached it.
+    Ahead,
+    /// Between two messages of which the second one touched most of it, or one that has to be looked at again.
+    Unclear,
+    /// Our book is not shown any more, or has other decimals.
+    NotShown,
 }
 
 /// Why a book stopped being shown.
@@ -212,6 +268,11 @@ pub enum ResyncReason {
         /// The id that both speak of.
         update_id: u64,
     },
+    /// The venue's REST book contradicts ours at the same update id.
+    CheckpointDiffers {
+        /// The id that both speak of.
+        update_id: u64,
+    },
     /// An update of this book could not be understood.
     Malformed,
     /// Nothing has come of this book for so long that its subscription may be dead.
@@ -229,6 +290,7 @@ impl ResyncReason {
             Self::ChecksumMismatch { .. } => "checksum_mismatch",
             Self::Crossed => "crossed",
             Self::TopDisagrees { .. } => "top_disagrees",
+            Self::CheckpointDiffers { .. } => "checkpoint_differs",
             Self::Malformed => "malformed",
             Self::Silent => "silent",
             Self::Disconnected => "disconnected",

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Ticks};
 use crate::event::{FeedEvent, FrameFault, Sink, SnapshotFault, Stamps};
 use crate::net::{Connection, ConnectionError, Drained, Poller};
 use crate::types::{Instrument, Line, SymbolId, UnixNanos};
-use crate::venue::{Outbox, ReconnectReason, Session, SnapshotRequest};
+use crate::venue::{Checkpoint, Outbox, ReconnectReason, Session, SnapshotRequest};
 use crate::ws::{Message, SendError, WsError};
 
 use succession::Succession;
@@ -346,6 +346,19 @@ impl Feed {
         };
         self.session
             .on_snapshot(symbol, body, &mut stamps, clock, sink, &mut self.outbox);
+    }
+
+    /// Gives the session the REST book that it ordered to hold a shown one against, or the news that there is none.
+    pub fn checkpoint(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&Checkpoint, SnapshotFault>,
+        now: UnixNanos,
+        sink: &mut impl Sink,
+    ) {
+        if self.is_connected() {
+            self.session.on_checkpoint(symbol, reply, now, sink, &mut self.outbox);
+        }
     }
 
     /// Lets time pass: retries, pings, subscriptions that were never answered.

@@ -4,12 +4,16 @@
 
 mod venue_support;
 
+use std::time::Duration;
+
 use allocation_counter::measure;
+use quantumflow_feeds::book::Level;
 use quantumflow_feeds::capture::{TapKind, capture_tap};
 use quantumflow_feeds::clock::NoClock;
-use quantumflow_feeds::event::{BookUpdate, Stamps, Trade};
-use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
-use quantumflow_feeds::{Sink, SymbolId, UnixNanos, VenueId};
+use quantumflow_feeds::decimal::display;
+use quantumflow_feeds::event::{BookUpdate, FeedEvent, Stamps, Trade};
+use quantumflow_feeds::venue::{Checkpoint, CheckpointReader, Outbox, Session, SessionConfig};
+use quantumflow_feeds::{Side, Sink, SymbolId, UnixNanos, VenueId};
 use venue_support::{
     BINANCE, BYBIT, COINBASE_ADVANCED, COINBASE_EXCHANGE, KRAKEN_25, OKX_2022, OKX_TODAY, USDM, frames, recordings,
 };
@@ -136,4 +140,105 @@ fn no_allocation_on_the_slow_road() {
     let Some(okx) = recordings(&OKX_TODAY) else { return };
     let okx = spaced(frames(&okx, 3_000));
     assert_eq!(second_run(VenueId::OkxV5, "BTC-USDT", &okx), 0);
+}
+
+/// The symbol is looked at all the time: what its messages change is remembered, and what REST would have said a few
+/// messages ago, or will say in a few, is compared.
+#[test]
+fn no_allocation_while_books_are_held_against_rest() {
+    let rows = [(VenueId::BinanceSpot, &BINANCE[..1]), (VenueId::BinanceUsdm, &USDM)];
+    for (venue, names) in rows {
+        let Some(paths) = recordings(names) else { return };
+        let frames = frames(&paths, 10_000);
+        let mut session = Session::new(&SessionConfig {
+            checkpoint_interval: Some(Duration::from_secs(1)),
+            ..SessionConfig::new(venue, ["BTCUSDT"])
+        })
+        .unwrap();
+        let mut sink = Checked {
+            reader: Some(CheckpointReader::new(venue)),
+            ..Checked::default()
+        };
+        let mut out = Outbox::new();
+        let mut hours = 0;
+        let mut run = |sink: &mut Checked| {
+            sink.book_count = 0;
+            hours += 1; // time does not go back
+            let later = |time: UnixNanos| UnixNanos(time.0 + hours * 3_600_000_000_000);
+            session.on_open(later(frames[0].0), sink, &mut out);
+            for (time, frame) in &frames {
+                let time = later(*time);
+                let mut stamps = Stamps {
+                    receive_time: time,
+                    ..Stamps::default()
+                };
+                let (symbol, body) = (SymbolId(0), frame.as_bytes());
+                match frame.starts_with("{\"lastUpdateId\"") {
+                    true => session.on_snapshot(symbol, Ok(body), &mut stamps, NoClock, sink, &mut out),
+                    false => session.on_frame(body, &mut stamps, NoClock, sink, &mut out),
+                }
+                session.on_timer(time, sink, &mut out);
+                out.clear();
+                let (count, turn) = (sink.book_count, sink.book_count % 20);
+                let other = if turn < 10 {
+                    count.checked_sub(3)
+                } else {
+                    Some(count + 3)
+                };
+                let is_known = sink.reader.is_none() && turn.is_multiple_of(10);
+                if let Some(checkpoint) = other.and_then(|other| sink.checkpoints.get(other)).filter(|_| is_known) {
+                    let checkpoint = *checkpoint;
+                    session.on_checkpoint(symbol, Ok(&checkpoint), time, sink, &mut out);
+                }
+            }
+            session.on_close(sink);
+        };
+        run(&mut sink);
+        sink.reader = None;
+        run(&mut sink);
+        assert_eq!(measure(|| run(&mut sink)).count_total, 0, "{venue}");
+        assert!(
+            sink.matched > 3 && sink.differing == 0,
+            "{venue}: {} {}",
+            sink.matched,
+            sink.differing
+        );
+    }
+}
+
+#[derive(Default)]
+struct Checked {
+    /// While there is one, what REST would say is made of every book.
+    reader: Option<CheckpointReader>,
+    checkpoints: Vec<Checkpoint>,
+    book_count: usize,
+    matched: u64,
+    differing: u64,
+}
+
+impl Sink for Checked {
+    fn on_book(&mut self, update: &BookUpdate<'_>, _: &Stamps) {
+        self.book_count += 1;
+        let Some(reader) = &mut self.reader else { return };
+        let scale = update.instrument.scale;
+        let side = |side| {
+            let levels = update.book.levels(side).take(Checkpoint::LEVELS);
+            let text = |level: Level| {
+                let (price, qty) = (display(level.price.0, scale.price), display(level.qty.0, scale.qty));
+                format!("[\"{price}\",\"{qty}\"]")
+            };
+            levels.map(text).collect::<Vec<_>>().join(",")
+        };
+        let (id, bids, asks) = (update.update_id, side(Side::Bid), side(Side::Ask));
+        let body = format!("{{\"lastUpdateId\":{id},\"bids\":[{bids}],\"asks\":[{asks}]}}");
+        self.checkpoints
+            .push(reader.read(SymbolId(0), body.as_bytes()).unwrap());
+    }
+
+    fn on_trade(&mut self, _: &Trade<'_>, _: &Stamps) {}
+
+    fn on_event(&mut self, event: FeedEvent) {
+        self.matched += u64::from(matches!(event, FeedEvent::CheckpointMatched { .. }));
+        self.differing += u64::from(matches!(event, FeedEvent::CheckpointDiffers { .. }));
+    }
 }

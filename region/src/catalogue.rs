@@ -26,6 +26,9 @@ pub const STAGES: [&str; 10] = [
 /// How far a book can be trusted: the names of the states of [`BOOK_QUALITY`], and of a signal's quality, by number.
 pub const QUALITIES: [&str; 5] = ["verified", "unverified", "stale", "crossed", "resyncing"];
 
+/// What came of holding a book against the venue's REST book: the values of the label `result` of [`BOOK_CHECKPOINTS`].
+pub const CHECKPOINTS: [&str; 3] = ["match", "mismatch", "missed"];
+
 /// What a model predicts: the values of the labels `prediction_class` and `signal`, and a signal's class, by number.
 pub const CLASSES: [&str; 3] = ["down", "flat", "up"];
 
@@ -107,6 +110,8 @@ catalogue! {
         "Times that the exchange's own best bid and ask agreed with the book at the same update id.";
     BOOK_TOP_DISAGREEMENTS: Metric::counter("hft_book_top_disagreements_total").labels(EXCHANGE_SYMBOL),
         "Times that the exchange's own best bid and ask disagreed with the book at the same update id.";
+    BOOK_CHECKPOINTS: Metric::counter("hft_book_checkpoints_total").labels(&["exchange", "symbol", "result"]),
+        "Times that the book was held against the exchange's REST book at the same update id: match, mismatch, or missed where the two had no id in common. The match rate is match / (match + mismatch).";
     BOOK_LEVELS: Metric::gauge_i64("hft_book_levels").labels(&["exchange", "symbol", "side"]).agg(Agg::Last),
         "Price levels that the book holds.";
     BOOK_QUALITY: Metric::state("hft_book_quality", &QUALITIES).labels(EXCHANGE_SYMBOL),

@@ -79,7 +79,7 @@ pub const LOSSES: [&str; 11] = [
 ];
 
 /// Why a book was withdrawn.
-pub const RESYNCS: [&str; 8] = [
+pub const RESYNCS: [&str; 9] = [
     "start",
     "sequence_gap",
     "checksum_mismatch",
@@ -88,6 +88,7 @@ pub const RESYNCS: [&str; 8] = [
     "malformed",
     "disconnected",
     "silent",
+    "checkpoint_differs",
 ];
 
 macro_rules! kinds {

@@ -42,6 +42,12 @@ impl Breakers {
             .unwrap_or(Ok(()))
     }
 
+    /// Whether the venue is in no trouble. Without a consequence for the breaker: for what can be left out.
+    pub fn is_closed(&self, venue: VenueId) -> bool {
+        let state = self.with(venue, |breaker| breaker.state());
+        state.is_none_or(|state| state == BreakerState::Closed)
+    }
+
     /// A book of the venue is shown.
     pub fn succeeded(&self, venue: VenueId) {
         self.with(venue, |breaker| breaker.succeeded(wall_clock()));
@@ -87,6 +93,7 @@ mod tests {
             breakers.failed(VenueId::BinanceSpot);
         }
         assert!(breakers.permits(VenueId::BinanceSpot).is_err());
+        assert!(!breakers.is_closed(VenueId::BinanceSpot) && breakers.is_closed(VenueId::KrakenV2));
         assert!(breakers.permits(VenueId::KrakenV2).is_ok());
         breakers.told_to_stay_away(VenueId::KrakenV2, Some(Duration::from_secs(60)));
         assert!(breakers.permits(VenueId::KrakenV2).is_err());

@@ -281,6 +281,13 @@ impl Housekeeping {
                     at_ns,
                     "the venue's checksum says nothing any more: the chain of ids alone proves its books"
                 ),
+                FeedEvent::CheckpointDiffers { symbol, difference } => tracing::error!(
+                    feed,
+                    at_ns,
+                    symbol = name(symbol),
+                    ?difference,
+                    "the venue's REST book contradicts the shown one"
+                ),
                 FeedEvent::ServerShutdown => tracing::warn!(feed, at_ns, "the venue announced that it will disconnect"),
                 other => tracing::debug!(feed, at_ns, event = ?other, "feed event"),
             },

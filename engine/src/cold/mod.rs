@@ -1,10 +1,11 @@
-//! The threads that may block: dialling, REST snapshots, captures, housekeeping.
+//! The threads that may block: dialling, REST snapshots, checkpoints, captures, housekeeping.
 //!
 //! They look into the [`ColdSide`](crate::hot::ColdSide) of the mailbox every few milliseconds: waking them would cost
 //! the hot thread a system call.
 
 mod breakers;
 pub mod capture;
+mod checkpoints;
 mod dialler;
 mod housekeeping;
 mod snapshots;
@@ -12,6 +13,7 @@ mod snapshots;
 use std::time::Duration;
 
 pub use breakers::Breakers;
+pub use checkpoints::CheckpointFetcher;
 pub use dialler::{DialTarget, Dialler};
 pub use housekeeping::{ColdCounts, Housekeeping};
 pub use snapshots::{SnapshotFetcher, SnapshotSource};

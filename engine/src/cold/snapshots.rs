@@ -14,7 +14,7 @@ use super::{Breakers, LOOK_EVERY};
 use crate::hot::{ColdSide, SnapshotOrder, SnapshotReply};
 use crate::os::wall_clock;
 
-/// What is needed to fetch the snapshots of one feed.
+/// What is needed to fetch the snapshots, or the checkpoints, of one feed.
 #[derive(Debug)]
 pub struct SnapshotSource {
     /// Whose they are.
@@ -113,7 +113,7 @@ impl SnapshotFetcher {
 }
 
 /// A body that came but is not whole is the venue's fault; everything else is the way to it.
-fn fault(error: &RestError) -> SnapshotFault {
+pub(super) fn fault(error: &RestError) -> SnapshotFault {
     match error {
         RestError::Truncated { .. } | RestError::BodyTooLarge { .. } => SnapshotFault::Malformed,
         _ => SnapshotFault::Unavailable,

@@ -124,6 +124,7 @@ struct FeedFile {
     message_bytes_max: Option<u64>,
     backlog_bytes_max: Option<u64>,
     subscription_timeout_s: Option<u32>,
+    checkpoint_interval_s: Option<u32>,
     #[serde(default)]
     redundant: bool,
     connection_life_s: Option<u32>,

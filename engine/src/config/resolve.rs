@@ -122,12 +122,17 @@ pub struct FeedConfig {
     pub redundant: bool,
     /// The age at which a connection is replaced, if it is.
     pub connection_life: Option<Duration>,
+    /// How often each shown book is held against the venue's REST book; `None` for never.
+    pub checkpoint_interval: Option<Duration>,
     /// SO_BUSY_POLL, if wanted.
     pub busy_poll: Option<Duration>,
 }
 
 /// The most symbols that one connection may carry: more only delays each other.
 const SYMBOLS_MAX: usize = 1024;
+
+/// How often a book is held against the venue's unless a feed says otherwise.
+const CHECKPOINT_INTERVAL_S: u32 = 60;
 
 pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
     let engine = file.engine;
@@ -325,6 +330,28 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             ));
         }
     };
+    let has_checkpoints = (facts.has_checkpoints)(depth);
+    let checkpoint_interval_s = match feed.checkpoint_interval_s {
+        Some(wanted @ 1..) if !has_checkpoints => {
+            return Err(value(
+                &key("checkpoint_interval_s"),
+                wanted,
+                format!(
+                    "the REST books of {venue} have no ids of the stream at depth {depth}: leave it out, or write 0"
+                ),
+            ));
+        }
+        Some(wanted) => wanted,
+        None if has_checkpoints => CHECKPOINT_INTERVAL_S,
+        None => 0,
+    };
+    if checkpoint_interval_s != 0 && !(5..=86_400).contains(&checkpoint_interval_s) {
+        return Err(value(
+            &key("checkpoint_interval_s"),
+            checkpoint_interval_s,
+            "between 5 and 86400, or 0 for never",
+        ));
+    }
     Ok(FeedConfig {
         venue,
         symbols: feed.symbols,
@@ -337,6 +364,7 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
         subscription_timeout: Duration::from_secs(u64::from(subscription_timeout_s)),
         redundant: feed.redundant,
         connection_life,
+        checkpoint_interval: (checkpoint_interval_s > 0).then(|| Duration::from_secs(u64::from(checkpoint_interval_s))),
         busy_poll: (feed.busy_poll_us > 0).then(|| Duration::from_micros(u64::from(feed.busy_poll_us))),
     })
 }

@@ -22,6 +22,24 @@ fn a_feed_alone_is_a_configuration() {
 }
 
 #[test]
+fn books_are_checked_once_a_minute_where_that_is_possible() {
+    let interval_s = |text: &str| {
+        let config = parse(&format!("[[feed]]\n{text}"), Path::new("engine.toml")).unwrap();
+        config.feeds[0].checkpoint_interval.map(|interval| interval.as_secs())
+    };
+    let (binance, bybit) = (
+        "venue = \"binance\"\nsymbols = [\"X\"]\n",
+        "venue = \"bybit\"\nsymbols = [\"X\"]\n",
+    );
+    assert_eq!(interval_s(binance), Some(60));
+    assert_eq!(interval_s(&format!("{binance}checkpoint_interval_s = 5\n")), Some(5));
+    assert_eq!(interval_s(&format!("{binance}checkpoint_interval_s = 0\n")), None);
+    assert_eq!(interval_s(bybit), None);
+    assert_eq!(interval_s(&format!("{bybit}checkpoint_interval_s = 0\n")), None);
+    assert_eq!(interval_s(&format!("{bybit}depth = 1000\n")), Some(60));
+}
+
+#[test]
 fn the_manual_documents_every_feed_key_that_is_accepted() {
     let lines: Vec<_> = DEFAULT_TOML.lines().skip_while(|line| *line != "# [[feed]]").collect();
     let feed: Vec<_> = lines
@@ -89,6 +107,30 @@ fn values_that_cannot_be_meant_are_refused_with_the_right_ones() {
         (
             "venue = \"binance\"\nsymbols = [\"X\"]\nrest_url = \"ftp://x\"",
             &["feed[0].rest_url"],
+        ),
+        (
+            "venue = \"binance\"\nsymbols = [\"X\"]\ncheckpoint_interval_s = 1",
+            &["feed[0].checkpoint_interval_s = 1", "between 5 and 86400, or 0"]],
+        ),
+        (
+            "venue = \"kraken\"\nsymbols = [\"BTC/USD\"]\ncheckpoint_interval_s = 60",
+            &["feed[0].checkpoint_interval_s = 60", "kraken have no ids"]],
+        ),
+        (
+            "venue = \"bybit\"\nsymbols = [\"BTCUSDT\"]\ncheckpoint_interval_s = 60",
+            &["at depth 50"]],
+        ),
+        (
+            "venue = \"kraken\"\nsymbols = [\"BTC/USD\"]\nredundant = true",
+            &["feed[0].redundant = true", "no ids that two connections share"],
+        ),
+        (
+            "venue = \"coinbase\"\nsymbols = [\"BTC-USD\"]\nconnection_life_s = 3600",
+            &["feed[0].connection_life_s = 3600", "leave it out"],
+        ),
+        (
+            "venue = \"okx\"\nsymbols = [\"BTC-USDT\"]\nconnection_life_s = 1",
+            &["feed[0].connection_life_s = 1", "between 10 and 604800"],
         ),
     ];
     for (text, expected) in feeds {

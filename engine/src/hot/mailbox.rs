@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::Connection;
+use quantumflow_feeds::venue::{Checkpoint, SnapshotPurpose};
 use quantumflow_feeds::{FeedEvent, Line, SymbolId, UnixNanos};
 
 /// What happened on the hot thread, for the log. `Copy`: it passes through the queue without an allocation.
@@ -96,6 +97,8 @@ pub struct SnapshotOrder {
     pub attempt: u32,
     /// Not to be fetched before this time.
     pub not_before: UnixNanos,
+    /// What it is for, and with it who fetches it.
+    pub purpose: SnapshotPurpose,
 }
 
 /// What came of a [`SnapshotOrder`].
@@ -109,10 +112,21 @@ pub struct SnapshotReply {
     pub body: Result<Vec<u8>, SnapshotFault>,
 }
 
+/// What came of a [`SnapshotOrder`] for a checkpoint. By value: there is nothing to give back.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointReply {
+    /// For which feed.
+    pub feed: u16,
+    /// For which instrument.
+    pub symbol: SymbolId,
+    /// The venue's book, or why there is none.
+    pub book: Result<Checkpoint, SnapshotFault>,
+}
+
 /// How many things each queue holds.
 #[derive(Clone, Copy, Debug)]
 pub struct MailboxSizes {
-    /// Feeds of the shard: each line of them has at most one connection under way.
+    /// Feeds of the shard: each line of them has at most one connection under way, and each of them one checkpoint.
     pub feeds: usize,
     /// Instruments of the shard: each waits for at most one snapshot, and may have ordered the next.
     pub symbols: usize,
@@ -128,6 +142,8 @@ struct Queues {
     snapshot_orders: ArrayQueue<SnapshotOrder>,
     snapshot_replies: ArrayQueue<SnapshotReply>,
     spent_bodies: ArrayQueue<Vec<u8>>,
+    checkpoint_orders: ArrayQueue<SnapshotOrder>,
+    checkpoint_replies: ArrayQueue<CheckpointReply>,
     events: ArrayQueue<HotEvent>,
     dropped_events: AtomicU64,
     /// By line. One writer, the hot thread.
@@ -153,6 +169,8 @@ impl Mailbox {
             snapshot_orders: ArrayQueue::new(symbols),
             snapshot_replies: ArrayQueue::new(symbols),
             spent_bodies: ArrayQueue::new(symbols),
+            checkpoint_orders: ArrayQueue::new(2 * sizes.feeds.max(1)),
+            checkpoint_replies: ArrayQueue::new(2 * sizes.feeds.max(1)),
             events: ArrayQueue::new(sizes.events.max(1)),
             dropped_events: AtomicU64::new(0),
             books_shown: (0..lines).map(|_| AtomicU64::new(0)).collect(),
@@ -176,13 +194,22 @@ impl Mailbox {
     /// Orders a snapshot; `false` where the queue is full and the session must ask again.
     #[must_use]
     pub fn order_snapshot(&self, order: SnapshotOrder) -> bool {
-        self.0.snapshot_orders.push(order).is_ok()
+        let queue = match order.purpose {
+            SnapshotPurpose::Book => &self.0.snapshot_orders,
+            SnapshotPurpose::Checkpoint => &self.0.checkpoint_orders,
+        };
+        queue.push(order).is_ok()
     }
 
     /// A snapshot that came.
     #[inline]
     pub fn take_snapshot(&self) -> Option<SnapshotReply> {
         self.0.snapshot_replies.pop()
+    }
+
+    /// A checkpoint that came.
+    pub fn take_checkpoint(&self) -> Option<CheckpointReply> {
+        self.0.checkpoint_replies.pop()
     }
 
     /// Hands a spent body back to be dropped.
@@ -245,6 +272,16 @@ impl ColdSide {
     /// Hands over what came of an order; gives it back where the queue is full.
     pub fn deliver_snapshot(&self, reply: SnapshotReply) -> Result<(), SnapshotReply> {
         self.0.snapshot_replies.push(reply)
+    }
+
+    /// A checkpoint to fetch.
+    pub fn take_checkpoint_order(&self) -> Option<SnapshotOrder> {
+        self.0.checkpoint_orders.pop()
+    }
+
+    /// Hands over what came of an order; false where the hot thread has not taken the last ones.
+    pub fn deliver_checkpoint(&self, reply: CheckpointReply) -> bool {
+        self.0.checkpoint_replies.push(reply).is_ok()
     }
 
     /// Drops the bodies that the hot thread is done with.

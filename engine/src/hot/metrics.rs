@@ -53,6 +53,8 @@ struct SymbolCells {
     crossed: Counter,
     top_agreements: Counter,
     top_disagreements: Counter,
+    /// In the order of [`catalogue::CHECKPOINTS`].
+    checkpoints: [Counter; catalogue::CHECKPOINTS.len()],
     levels: [GaugeI64; 2],
     quality: State,
     rows_beyond_horizon: Counter,
@@ -125,6 +127,13 @@ mod stage {
     pub(super) const MODEL: usize = 7;
     pub(super) const PUBLISH: usize = 8;
     pub(super) const TOTAL: usize = 9;
+}
+
+/// The places in [`catalogue::CHECKPOINTS`].
+mod checkpoint {
+    pub(super) const MATCH: usize = 0;
+    pub(super) const MISMATCH: usize = 1;
+    pub(super) const MISSED: usize = 2;
 }
 
 impl HotMetrics {
@@ -345,6 +354,8 @@ impl HotMetrics {
                     ResyncReason::Crossed => cells.crossed.inc(),
                     // Counted where the venue's word is compared: on_top.
                     ResyncReason::TopDisagrees { .. } => {}
+                    // Counted as what it is: CheckpointDiffers.
+                    ResyncReason::CheckpointDiffers { .. } => {}
                     ResyncReason::Start
                     | ResyncReason::Malformed
                     | ResyncReason::Silent
@@ -359,6 +370,17 @@ impl HotMetrics {
                 venue.error("book_stale");
             }
             FeedEvent::Repeated { line, .. } => venue.repeats[line.index()].inc(),
+            FeedEvent::CheckpointMatched { symbol, quality, .. } => {
+                let cells = &self.symbols[at(symbol)];
+                cells.checkpoints[checkpoint::MATCH].inc();
+                cells.quality.set(quality as u8); // a stale book may have turned out to be quiet
+            }
+            FeedEvent::CheckpointDiffers { symbol, .. } => {
+                self.symbols[at(symbol)].checkpoints[checkpoint::MISMATCH].inc();
+            }
+            FeedEvent::CheckpointMissed { symbol, .. } => {
+                self.symbols[at(symbol)].checkpoints[checkpoint::MISSED].inc();
+            }
             FeedEvent::ChecksumDead => venue.error("checksum_dead"),
             FeedEvent::FrameRejected { reason } => venue.rejected[rejection(reason)].inc(),
             FeedEvent::Subscribed { .. } => venue.subscriptions.add(1),
@@ -455,6 +477,8 @@ impl SymbolCells {
                 GaugeI64::detached,
             )
         });
+        let checkpoints = catalogue::CHECKPOINTS
+            .map(|result| counter(thread, &catalogue::BOOK_CHECKPOINTS, &[labels[0], labels[1], result]));
         let signals =
             catalogue::CLASSES.map(|class| counter(thread, &catalogue::TRADING_SIGNALS, &[&origin.symbol, class]));
         Self {
@@ -468,6 +492,7 @@ impl SymbolCells {
             crossed,
             top_agreements,
             top_disagreements,
+            checkpoints,
             levels,
             quality,
             rows_beyond_horizon,

@@ -12,7 +12,8 @@ mod ring;
 mod shard;
 
 pub use mailbox::{
-    ColdSide, FeedLine, HotEvent, HotNews, LineOrder, Mailbox, MailboxSizes, SnapshotOrder, SnapshotReply,
+    CheckpointReply, ColdSide, FeedLine, HotEvent, HotNews, LineOrder, Mailbox, MailboxSizes, SnapshotOrder,
+    SnapshotReply,
 };
 pub use metrics::HotMetrics;
 pub use predict::{Output, PredictSink, Prediction, SymbolOrigin};

@@ -124,7 +124,7 @@ impl FlightRecorder {
                 record(EventKind::ChecksumFailed, u64::from(expected), u64::from(got));
                 0
             }
-            ResyncReason::TopDisagrees { update_id } => update_id,
+            ResyncReason::TopDisagrees { update_id } | ResyncReason::CheckpointDiffers { update_id } => update_id,
             ResyncReason::Start
             | ResyncReason::Crossed
             | ResyncReason::Malformed
@@ -182,6 +182,7 @@ mod tests {
             ResyncReason::ChecksumMismatch { expected: 0, got: 0 },
             ResyncReason::Crossed,
             ResyncReason::TopDisagrees { update_id: 0 },
+            ResyncReason::CheckpointDiffers { update_id: 0 },
             ResyncReason::Malformed,
             ResyncReason::Silent,
             ResyncReason::Disconnected,

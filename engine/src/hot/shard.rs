@@ -183,6 +183,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
         self.sink.time.anchor();
         self.note_slowest();
         let now = self.now();
+        self.take_checkpoint(now);
         for index in 0..self.feeds.len() {
             self.sink.select(index);
             let slot = &mut self.feeds[index];
@@ -246,6 +247,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
                 symbol,
                 attempt,
                 not_before,
+                purpose,
             } = request;
             // What finds no place is asked for again when the session's own time-out has passed.
             let _ = mailbox.order_snapshot(SnapshotOrder {
@@ -253,6 +255,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
                 symbol,
                 attempt,
                 not_before,
+                purpose,
             });
         };
         if let Err((line, lost)) = slot.feed.settle(now, &mut slot.tap, order) {
@@ -340,6 +343,20 @@ impl<O: Output, T: Tap> Shard<O, T> {
             self.sink.mailbox().return_body(body);
         }
         true
+    }
+
+    /// One in a round of time is enough: they can wait, and each feed has one at most. What follows from it is settled
+    /// with the rest of the round.
+    fn take_checkpoint(&mut self, now: UnixNanos) {
+        let Some(reply) = self.sink.mailbox().take_checkpoint() else {
+            return;
+        };
+        let index = usize::from(reply.feed);
+        self.sink.select(index);
+        if let Some(slot) = self.feeds.get_mut(index) {
+            let book = reply.book.as_ref().map_err(|fault| *fault);
+            slot.feed.checkpoint(reply.symbol, book, now, &mut self.sink);
+        }
     }
 
     fn now(&self) -> UnixNanos {

@@ -154,10 +154,11 @@ fn a_connection_that_the_venue_will_end_has_a_successor_before() {
         assert_eq!(connections.len(), 3, "{connections:?}");
         assert!(connections[1].starts_with("feed_connected"), "{connections:?}");
         assert_eq!(connections[2], "feed_lost reason=succeeded");
-        let (_, _, snapshot) = rig.finish();
+        let snapshot = rig.snapshot();
         assert!(no_book_was_withdrawn(&snapshot), "{id}");
         assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 0.0);
         assert!(total(&snapshot, &catalogue::FEED_REPEATS, &[]) > 0.0, "{id}");
+        rig.finish();
     }
 }
 
@@ -170,9 +171,10 @@ fn an_old_connection_has_a_successor_before_the_venue_ends_it() {
         total(snapshot, &catalogue::FEED_SUCCESSIONS, &[]) == 1.0
             && total(snapshot, &catalogue::FEED_CONNECTIONS, &[]) == 1.0
     });
-    let (_, _, snapshot) = rig.finish();
+    let snapshot = rig.snapshot();
     assert!(no_book_was_withdrawn(&snapshot));
     assert!(both_verified(&snapshot, id, 1_000.0));
+    rig.finish();
 }
 
 #[test]
@@ -188,13 +190,14 @@ fn of_two_connections_either_may_be_cut() {
         rig.wait_for("both connections", |snapshot| {
             total(snapshot, &catalogue::FEED_CONNECTIONS, &[]) == 2.0 && both_verified(snapshot, id, 600.0)
         });
-        let (_, _, snapshot) = rig.finish();
+        let snapshot = rig.snapshot();
         assert!(no_book_was_withdrawn(&snapshot), "{id}");
         assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 2.0);
         for line in ["1", "2"] {
             let repeats = total(&snapshot, &catalogue::FEED_REPEATS, &[("line", line)]);
             assert!(repeats > 0.0, "{id}: line {line} was never second");
         }
+        rig.finish();
     }
 }
 

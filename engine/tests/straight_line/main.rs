@@ -5,6 +5,7 @@
     reason = "a test that cannot go on may panic, in its helpers as well"
 )]
 
+mod checkpoints;
 mod faults;
 mod recordings;
 mod rig;

@@ -19,11 +19,25 @@ pub(crate) struct RequestBudget {
 impl RequestBudget {
     /// Requests of `weight` each, `weight_per_minute` in total.
     pub(crate) fn new(weight: u32, weight_per_minute: u32) -> Self {
-        let cost_ns = u64::from(weight) * 60_000_000_000 / u64::from(weight_per_minute.max(1));
         Self {
-            cost: Duration::from_nanos(cost_ns),
+            cost: Self::cost(weight, weight_per_minute),
             earned: UnixNanos(0),
         }
+    }
+
+    /// How long a budget of `weight_per_minute` needs to earn `weight`.
+    pub(crate) fn cost(weight: u32, weight_per_minute: u32) -> Duration {
+        Duration::from_nanos(u64::from(weight) * 60_000_000_000 / u64::from(weight_per_minute.max(1)))
+    }
+
+    /// Takes what costs so much only where all that was taken before is paid for: whoever needs a snapshot next finds the
+    /// whole burst, but for this. False where it has to wait.
+    pub(crate) fn take_spare(&mut self, now: UnixNanos, cost: Duration) -> bool {
+        let is_full = self.earned <= now;
+        if is_full {
+            self.earned = after(now, cost);
+        }
+        is_full
     }
 
     /// When a request that is wanted at `wanted` may go; takes its weight from the budget.
@@ -71,6 +85,22 @@ mod tests {
         // A pause earns the burst again, no more.
         now = after(now, Duration::from_secs(3600));
         assert_eq!((0..7).filter(|_| budget.take(now) == now).count(), 6);
+    }
+
+    #[test]
+    fn what_can_wait_leaves_the_burst_to_what_cannot() {
+        let mut budget = RequestBudget::new(250, 3000);
+        let spare = RequestBudget::cost(5, 3000);
+        let now = UnixNanos(1_700_000_000_000_000_000);
+        assert!(budget.take_spare(now, spare));
+        assert!(
+            !budget.take_spare(now, spare),
+            "a tenth of a second's worth is not paid for"
+        );
+        let late: Vec<_> = (0..6).map(|_| budget.take(now).since(now)).collect();
+        assert_eq!(late, [0, 0, 0, 0, 0, 100_000_000], "six snapshots are the burst");
+        assert!(!budget.take_spare(after(now, Duration::from_secs(29)), spare));
+        assert!(budget.take_spare(after(now, Duration::from_secs(31)), spare));
     }
 
     #[test]

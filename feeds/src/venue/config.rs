@@ -38,6 +38,9 @@ pub struct SessionConfig {
     /// How long the whole connection may stay without a frame, heartbeats included, before it should be opened anew;
     /// `None` where the venue has no heartbeat that a session sees.
     pub connection_silence: Option<Duration>,
+    /// How often each shown book is held against the venue's REST book, where the two have the same ids
+    /// ([`Facts::has_checkpoints`](super::Facts)); `None` never asks.
+    pub checkpoint_interval: Option<Duration>,
 }
 
 impl SessionConfig {
@@ -56,6 +59,7 @@ impl SessionConfig {
             subscription_timeout: facts.subscription_timeout,
             book_silence: Duration::from_secs(30),
             connection_silence: facts.connection_silence,
+            checkpoint_interval: None,
         }
     }
 
@@ -118,6 +122,12 @@ impl SessionConfig {
                 self.connection_silence.map_or(60, |silence| silence.as_secs()),
                 3,
                 3600,
+            ),
+            (
+                "checkpoint_interval",
+                self.checkpoint_interval.map_or(60, |interval| interval.as_secs()),
+                1,
+                86_400,
             ),
         ];
         for (name, value, least, most) in limits {

@@ -29,6 +29,8 @@ pub struct Facts {
     pub depths: &'static str,
     /// The depth that is asked for if nothing else was said.
     pub default_depth: u32,
+    /// Whether a book of that depth can be held against the venue's REST book, because both are told the same update ids.
+    pub has_checkpoints: fn(u32) -> bool,
     /// How long a subscription may stay without an answer or without its first message.
     pub subscription_timeout: Duration,
     /// How long the whole connection may stay without a frame, heartbeats included; `None` where the venue has no

@@ -17,6 +17,7 @@ mod backlog;
 pub mod binance;
 mod budget;
 pub mod bybit;
+mod checkpoint;
 pub mod coinbase;
 pub mod coinbase_exchange;
 mod config;
@@ -37,9 +38,10 @@ mod symbols;
 mod time;
 mod wire;
 
+pub use checkpoint::{Checkpoint, CheckpointReader};
 pub use config::{SessionConfig, SessionConfigError};
 pub use facts::Facts;
-pub use outbox::{Outbox, ReconnectReason, SnapshotRequest};
+pub use outbox::{Outbox, ReconnectReason, SnapshotPurpose, SnapshotRequest};
 pub use session::LineStanding;
 pub use wire::Wire;
 
@@ -184,6 +186,25 @@ impl Session {
         out: &mut Outbox,
     ) {
         each!(&mut self.0, dialect => dialect.on_snapshot(symbol, reply, stamps, clock, sink, out));
+    }
+
+    /// The path and query of the REST book that the shown one of a symbol is held against; `None` where the two have no
+    /// ids in common.
+    pub fn checkpoint_path(&self, symbol: SymbolId) -> Option<&str> {
+        each!(&self.0, dialect => dialect.checkpoint_path(symbol))
+    }
+
+    /// The answer to a [`SnapshotRequest`] for a [checkpoint](SnapshotPurpose::Checkpoint), read elsewhere, or why there
+    /// is none. Allocates nothing. Compares at once, or when the stream has come to its update id.
+    pub fn on_checkpoint<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&Checkpoint, SnapshotFault>,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        each!(&mut self.0, dialect => dialect.on_checkpoint(symbol, reply, now, sink, out));
     }
 
     /// Time has passed: deadlines, pings, staleness. To be called a few times per second; a replay need not.

@@ -29,6 +29,19 @@ pub struct SnapshotRequest {
     /// Not to be sent earlier: the back-off after a failure, and the venue's budget of requests. By the clock that the
     /// session is given.
     pub not_before: UnixNanos,
+    /// What it is for.
+    pub purpose: SnapshotPurpose,
+}
+
+/// What a REST snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotPurpose {
+    /// The book waits for it: all of it, for [`Session::on_snapshot`](super::Session::on_snapshot).
+    Book,
+    /// The book that is shown is held against it: from [`Session::checkpoint_path`](super::Session::checkpoint_path),
+    /// read by a [`CheckpointReader`](super::CheckpointReader), for
+    /// [`Session::on_checkpoint`](super::Session::on_checkpoint).
+    Checkpoint,
 }
 
 /// Why a session wants its connection opened anew.

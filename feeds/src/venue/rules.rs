@@ -130,6 +130,17 @@ pub(super) trait Rules: Sized {
         1
     }
 
+    /// Path and query of the small REST book that a shown one is held against; `None` where the venue's REST has no ids,
+    /// or others than this stream.
+    fn checkpoint_path(&self, _symbol: SymbolId) -> Option<&str> {
+        None
+    }
+
+    /// What that costs of the venue's budget.
+    fn checkpoint_weight(&self) -> u32 {
+        1
+    }
+
     /// Writes a request, and returns how many messages that took.
     fn ask(&self, _request: &Request<'_>, _out: &mut Outbox) -> u64 {
         0

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use quantumflow_feeds::capture::{CaptureReader, Record};
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, SnapshotFault, Stamps, TopOfBook, Trade};
-use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
+use quantumflow_feeds::venue::{CheckpointReader, Outbox, Session, SessionConfig, SnapshotPurpose};
 use quantumflow_feeds::{Line, Side, Sink, SymbolId, UnixNanos, VenueId};
 
 /// The recordings of those names, or `None` with a printed word where they are absent.
@@ -181,6 +181,25 @@ impl Rig {
             &mut self.log,
             &mut self.out,
         );
+    }
+
+    /// Gives the session a REST body to hold the shown book against.
+    pub fn checkpoint(&mut self, symbol: u16, reply: Result<&str, SnapshotFault>) {
+        let symbol = SymbolId(symbol);
+        let read = |body: &str| CheckpointReader::new(self.session.venue()).read(symbol, body.as_bytes());
+        let reply = reply.and_then(read);
+        let reply = reply.as_ref().map_err(|fault| *fault);
+        self.session
+            .on_checkpoint(symbol, reply, self.now, &mut self.log, &mut self.out);
+    }
+
+    /// The symbols that the outbox wants checkpoints of; it is emptied.
+    pub fn checkpoints_ordered(&mut self) -> Vec<u16> {
+        let all = self.out.snapshot_requests().iter();
+        let checkpoints = all.filter(|request| request.purpose == SnapshotPurpose::Checkpoint);
+        let symbols = checkpoints.map(|request| request.symbol.0).collect();
+        self.out.clear();
+        symbols
     }
 
     pub fn wait_ms(&mut self, ms: u64) {

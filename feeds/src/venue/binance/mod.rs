@@ -31,6 +31,7 @@ pub type UsdmParser = parse::ProductParser<Usdm>;
 pub(super) struct Binance<P> {
     websocket_path: String,
     rest_paths: Vec<String>,
+    checkpoint_paths: Vec<String>,
     snapshot_weight: u32,
     product: PhantomData<P>,
 }
@@ -54,10 +55,12 @@ impl<P: Product> Rules for Binance<P> {
                 streams.push(format!("{lower}@bookTicker"));
             }
         }
-        let rest_path = |symbol: &String| format!("{}?symbol={symbol}&limit={depth}", P::SNAPSHOT_PATH);
+        let rest_path =
+            |depth: u32| move |symbol: &String| format!("{}?symbol={symbol}&limit={depth}", P::SNAPSHOT_PATH);
         Self {
             websocket_path: format!("{}?streams={}", P::STREAM_PATH, streams.join("/")),
-            rest_paths: symbols.iter().map(rest_path).collect(),
+            rest_paths: symbols.iter().map(rest_path(depth)).collect(),
+            checkpoint_paths: symbols.iter().map(rest_path(P::CHECKPOINT_DEPTH)).collect(),
             snapshot_weight: P::snapshot_weight(depth),
             product: PhantomData,
         }
@@ -73,6 +76,14 @@ impl<P: Product> Rules for Binance<P> {
 
     fn snapshot_weight(&self) -> u32 {
         self.snapshot_weight
+    }
+
+    fn checkpoint_path(&self, symbol: SymbolId) -> Option<&str> {
+        self.checkpoint_paths.get(symbol.index()).map(String::as_str)
+    }
+
+    fn checkpoint_weight(&self) -> u32 {
+        P::snapshot_weight(P::CHECKPOINT_DEPTH)
     }
 
     #[inline]

@@ -24,6 +24,9 @@ pub(super) trait Product {
     /// The path of the REST snapshot.
     const SNAPSHOT_PATH: &'static str;
 
+    /// Levels per side of the REST book that a shown one is held against: the most of the cheapest request.
+    const CHECKPOINT_DEPTH: u32;
+
     /// The event that a best bid and ask is named; `None` where it is not.
     const TICKER_EVENT: Option<&'static str>;
 

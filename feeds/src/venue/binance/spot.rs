@@ -7,7 +7,8 @@
 //! that skips an id is a gap. Quantities are absolute, and deleting a level that is not there is normal.
 //!
 //! The venue has no checksum, and a chain of ids says nothing of the book's content. A `bookTicker` with the update id
-//! of a diff does: where the two disagree the book is not shown any more.
+//! of a diff does: where the two disagree the book is not shown any more. What lies below the best levels only a checkpoint
+//! can prove wrong.
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(in crate::venue) const FACTS: Facts = Facts {
     has_depth: |depth| matches!(depth, 100..=5000),
     depths: "100 to 5000",
     default_depth: 5000,
+    has_checkpoints: |_| true,
     // Nobody answers, and a quiet pair may have no update for long.
     subscription_timeout: Duration::from_secs(60),
     connection_silence: None,
@@ -47,6 +49,7 @@ impl Product for Spot {
     const STREAM_PATH: &'static str = "/stream";
     const DEPTH_STREAM: &'static str = "depth@100ms";
     const SNAPSHOT_PATH: &'static str = "/api/v3/depth";
+    const CHECKPOINT_DEPTH: u32 = 100;
     const TICKER_EVENT: Option<&'static str> = None;
     const HAS_PLAIN_FRONT: bool = true;
     const TICKER_OPEN: &'static [u8] = b"{\"u\":";

@@ -13,9 +13,10 @@
 //!
 //! # What nothing can catch
 //!
-//! A wrong level that is not the best one. Levels beyond the 1,000 of the snapshot, which are not in the book until a
-//! diff brings them: once the price has moved far the book has holes. Orders of the retail price improvement (RPI),
-//! which the venue leaves out of these streams.
+//! Until the next checkpoint, a wrong level that is not the best one. Levels beyond the 1,000 of the snapshot, which are
+//! not in the book until a diff brings them: once the price has moved far the book has holes, which a checkpoint sees
+//! when they come up to the fifty best levels. Orders of the retail price improvement (RPI), which the venue leaves out
+//! of these streams.
 //!
 //! # Addresses and limits
 //!
@@ -67,6 +68,7 @@ pub(in crate::venue) const FACTS: Facts = Facts {
     has_depth: |depth| matches!(depth, 50 | 100 | 500 | 1000),
     depths: "50, 100, 500 or 1000",
     default_depth: 1000,
+    has_checkpoints: |_| true,
     // Nobody answers, and a quiet contract may have no update for long.
     subscription_timeout: Duration::from_secs(60),
     connection_silence: None,
@@ -81,6 +83,7 @@ impl Product for Usdm {
     const STREAM_PATH: &'static str = "/public/stream";
     const DEPTH_STREAM: &'static str = "depth@0ms";
     const SNAPSHOT_PATH: &'static str = "/fapi/v1/depth";
+    const CHECKPOINT_DEPTH: u32 = 50;
     const TICKER_EVENT: Option<&'static str> = Some("bookTicker");
     const HAS_PLAIN_FRONT: bool = false;
     const TICKER_OPEN: &'static [u8] = b"{\"e\":\"bookTicker\",\"u\":";

@@ -6,7 +6,7 @@
 //! nothing. Depth 1 consists of snapshots alone, and repeats the last one, `u` included, when nothing has moved for three
 //! seconds. `cts` is the time of the matching engine, the clock of the trades' `T`; `ts` is when the message was made.
 //!
-//! There is no checksum and no second witness: a delta whose content is wrong cannot be found, only one that is missing.
+//! There is no checksum and no second witness: a delta whose content is wrong is found by a checkpoint or not at all.
 //! An id that goes back is a gap as well: a restart whose snapshot was lost would otherwise leave a book that only looks
 //! quiet. On a gap that topic alone is subscribed anew.
 //!
@@ -14,6 +14,9 @@
 //! except by this id, and one topic that the venue does not have makes it refuse a whole request: alone it harms no
 //! other. It also stays below the ten topics that a request may have on spot. An unsubscription's answer says nothing
 //! that counts: only a resync sends one, and the answer may come behind the new snapshot.
+//!
+//! `GET /v5/market/orderbook` tells the `u` of the deepest stream (venue documentation), so a book of 1000 levels can be
+//! held against it, and no other.
 //!
 //! The venue deletes what leaves the window of a depth; a book is cut to it all the same, so that nothing of which the
 //! venue has stopped speaking stays. A replay therefore has to be given the depth of its recording.
@@ -53,6 +56,7 @@ pub(super) const SPOT: Facts = Facts {
     has_depth: |depth| DEPTHS.contains(&depth),
     depths: "1, 50, 200 or 1000",
     default_depth: 50,
+    has_checkpoints: |depth| depth == REST_DEPTH,
     subscription_timeout: Duration::from_secs(10),
     // The answer to a ping comes every twenty seconds: two have failed to come.
     connection_silence: Some(Duration::from_secs(45)),
@@ -70,6 +74,8 @@ pub(super) struct Bybit {
     path: &'static str,
     /// Levels per side that are asked for.
     depth: u32,
+    /// By instrument; none at a depth whose ids REST does not tell.
+    checkpoint_paths: Vec<String>,
 }
 
 impl Rules for Bybit {
@@ -82,18 +88,34 @@ impl Rules for Bybit {
     /// As often as the venue asks for it.
     const PING_INTERVAL: Option<Duration> = Some(Duration::from_secs(20));
 
-    fn new(config: &SessionConfig, _symbols: &[String]) -> Self {
+    fn new(config: &SessionConfig, symbols: &[String]) -> Self {
+        let category = match config.venue {
+            VenueId::BybitLinear => "linear",
+            _ => "spot",
+        };
+        let checkpoint_path = |symbol: &String| {
+            format!("/v5/market/orderbook?category={category}&symbol={symbol}&limit={CHECKPOINT_DEPTH}")
+        };
+        let has_checkpoints = (SPOT.has_checkpoints)(config.depth);
         Self {
             path: match config.venue {
                 VenueId::BybitLinear => "/v5/public/linear",
                 _ => "/v5/public/spot",
             },
             depth: config.depth,
+            checkpoint_paths: match has_checkpoints {
+                true => symbols.iter().map(checkpoint_path).collect(),
+                false => Vec::new(),
+            },
         }
     }
 
     fn websocket_path(&self) -> &str {
         self.path
+    }
+
+    fn checkpoint_path(&self, symbol: SymbolId) -> Option<&str> {
+        self.checkpoint_paths.get(symbol.index()).map(String::as_str)
     }
 
     #[cold]
@@ -146,6 +168,12 @@ fn send(op: &str, topic: std::fmt::Arguments<'_>, out: &mut Outbox) {
         );
     });
 }
+
+/// The depth whose `u` REST tells: the deepest.
+const REST_DEPTH: u32 = 1000;
+
+/// Levels per side of the REST book that a shown one is held against.
+const CHECKPOINT_DEPTH: u32 = 50;
 
 /// The depths that the venue has.
 const DEPTHS: [u32; 4] = [1, 50, 200, 1000];

@@ -1,11 +1,11 @@
 //! Bybit's messages: the scanner first, the slow road for everything else, one result type.
 
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Side, SymbolId};
+use crate::types::{Price, Qty, Scale, Side, SymbolId};
 use crate::venue::fields::{decimal_of, level_decimals, levels, millis, pair, required, text, whole};
 use crate::venue::format::{Format, FormatReader, Head, Subject};
 use crate::venue::json::Json;
-use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print};
+use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print, Scalers};
 use crate::venue::symbols::{SymbolTable, named_in};
 use crate::venue::wire::ScalerTable;
 
@@ -91,6 +91,22 @@ impl Format for BybitFormat {
             Content::Other(_) => {}
         }
         Ok(printed)
+    }
+
+    fn rest_snapshot(json: Json<'_, '_>, out: &mut Vec<LevelChange>) -> Result<(u64, Scale), ParseError> {
+        let [code, result] = json.get(["retCode", "result"]).ok_or(ParseError::Malformed)?;
+        if whole(code)? != 0 {
+            return Err(ParseError::Malformed);
+        }
+        let [bids, asks, id] = required(result)?.get(["b", "a", "u"]).ok_or(ParseError::Malformed)?;
+        let mut needed = MessageDecimals::default();
+        level_decimals(bids, pair, &mut needed)?;
+        level_decimals(asks, pair, &mut needed)?;
+        let scale = needed.significant();
+        let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
+        levels(bids, Side::Bid, scalers, pair, out)?;
+        levels(asks, Side::Ask, scalers, pair, out)?;
+        Ok((whole(id)?, scale))
     }
 
     fn symbol_in_wreckage(frame: &[u8], symbols: &SymbolTable) -> Option<SymbolId> {

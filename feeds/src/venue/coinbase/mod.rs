@@ -52,6 +52,7 @@ pub(super) const FACTS: Facts = Facts {
     has_depth: |depth| depth == 0,
     depths: "0, the whole book",
     default_depth: 0,
+    has_checkpoints: |_| false, // its REST book has no number of the stream's
     subscription_timeout: Duration::from_secs(10),
     // A heartbeat comes every second.
     connection_silence: Some(Duration::from_secs(10)),

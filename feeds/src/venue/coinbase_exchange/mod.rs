@@ -51,6 +51,7 @@ pub(super) const FACTS: Facts = Facts {
     has_depth: |depth| depth == 0,
     depths: "0, the whole book",
     default_depth: 0,
+    has_checkpoints: |_| false, // the stream has no ids
     // Well before the connection counts as silent: one wrong product refuses a message whole, and who is asked for alone
     // then gets its book.
     subscription_timeout: Duration::from_secs(5),

@@ -44,6 +44,7 @@ pub(super) const FACTS: Facts = Facts {
     has_depth: |depth| DEPTHS.contains(&depth),
     depths: "10, 25, 100, 500 or 1000",
     default_depth: 25,
+    has_checkpoints: |_| false, // every message has a checksum
     subscription_timeout: Duration::from_secs(10),
     // A heartbeat comes every second.
     connection_silence: Some(Duration::from_secs(10)),

@@ -23,7 +23,8 @@
 //! two per new subscription, of which it starts one in 15 s at most. REST allows 40 books per two seconds and address.
 //!
 //! Before a market opens its book may be crossed, rightly; it is not shown, and fetched again with a growing pause until
-//! it is uncrossed. What nothing can detect: wrong content under right ids, now that the checksum is dead; and the
+//! it is uncrossed. What nothing can detect: wrong content under right ids between two checkpoints, now that the checksum is
+//! dead; and the
 //! newest trade, which a new subscription repeats without marking it as old.
 
 mod checksum;
@@ -59,6 +60,7 @@ pub(super) const FACTS: Facts = Facts {
     has_depth: |depth| depth == DEPTH,
     depths: "400",
     default_depth: DEPTH,
+    has_checkpoints: |_| true,
     // An accepted subscription says something once a minute: its keep-alive.
     subscription_timeout: Duration::from_secs(75),
     // The answer to our ping.
@@ -70,6 +72,7 @@ pub(super) const FACTS: Facts = Facts {
 /// The rules of OKX.
 pub(super) struct Okx {
     rest_paths: Vec<String>,
+    checkpoint_paths: Vec<String>,
     checksum: Checksum,
     is_checksum_dead: bool,
 }
@@ -85,9 +88,11 @@ impl Rules for Okx {
     const RESYNC_SPACING: Duration = Duration::from_secs(15);
 
     fn new(_config: &SessionConfig, symbols: &[String]) -> Self {
-        let rest_path = |symbol: &String| format!("/api/v5/market/books?instId={symbol}&sz={DEPTH}&source=0");
+        let rest_path =
+            |depth: u32| move |symbol: &String| format!("/api/v5/market/books?instId={symbol}&sz={depth}&source=0");
         Self {
-            rest_paths: symbols.iter().map(rest_path).collect(),
+            rest_paths: symbols.iter().map(rest_path(DEPTH)).collect(),
+            checkpoint_paths: symbols.iter().map(rest_path(CHECKPOINT_DEPTH)).collect(),
             checksum: Checksum::new(),
             is_checksum_dead: false,
         }
@@ -104,6 +109,14 @@ impl Rules for Okx {
     /// The venue counts requests: of the usual 3,000 per minute this leaves 1,000, below its 1,200.
     fn snapshot_weight(&self) -> u32 {
         3
+    }
+
+    fn checkpoint_path(&self, symbol: SymbolId) -> Option<&str> {
+        self.checkpoint_paths.get(symbol.index()).map(String::as_str)
+    }
+
+    fn checkpoint_weight(&self) -> u32 {
+        self.snapshot_weight()
     }
 
     fn ask(&self, request: &Request<'_>, out: &mut Outbox) -> u64 {
@@ -195,6 +208,9 @@ impl Rules for Okx {
 
 /// Levels per side of the channel `books`.
 const DEPTH: u32 = 400;
+
+/// Levels per side of the REST book that a shown one is held against.
+const CHECKPOINT_DEPTH: u32 = 50;
 
 /// What stands where a checksum was.
 const DEAD: u32 = 0;

@@ -77,6 +77,7 @@ impl<R: Rules> VenueSession<R> {
             feed.last_top = None;
             feed.outdate_backlog(symbol, context.sink); // older than it, in the same stream
             feed.reply_due = None;
+            self.checkpoints.forget(symbol);
         } else {
             let standing = Standing {
                 last_id: feed.last_id,
@@ -102,8 +103,15 @@ impl<R: Rules> VenueSession<R> {
         if feed.copies.may_repeat {
             feed.copies.continued(self.lines.current, self.lines.has_copies());
         }
-        for change in &self.changes {
-            feed.book.set(change.side, change.price, change.qty);
+        let update_id = R::update_id(feed.last_id, message);
+        let is_watched = self.checkpoints.watches(symbol);
+        if is_watched && !message.is_snapshot {
+            let history = &mut self.checkpoints.history;
+            history.apply(&mut feed.book, &self.changes, feed.last_id, update_id);
+        } else {
+            for change in &self.changes {
+                feed.book.set(change.side, change.price, change.qty);
+            }
         }
         let levels_max = self.rules.levels_max(symbol);
         for side in [Side::Bid, Side::Ask] {
@@ -112,7 +120,7 @@ impl<R: Rules> VenueSession<R> {
             }
         }
         feed.book.set_scope(self.rules.scope(symbol));
-        feed.last_id = R::update_id(feed.last_id, message);
+        feed.last_id = update_id;
         let instrument = &self.instruments[symbol.index()];
         let proof = match self.rules.prove(instrument, &feed.book, message) {
             Ok(proof) => proof,
@@ -164,6 +172,9 @@ impl<R: Rules> VenueSession<R> {
         context.sink.on_book(&update, context.stamps);
         if let Some(top) = awaited_top {
             context.sink.on_top(&top.told(instrument, Some(true)), context.stamps);
+        }
+        if is_watched {
+            self.catch_up(symbol, context.now(), context.sink, context.out);
         }
         Step::Consumed
     }

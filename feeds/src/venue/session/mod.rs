@@ -13,6 +13,9 @@
 //! order. Where snapshots come in the stream nothing waits: what came before one is its content already.
 
 mod apply;
+mod checkpoint;
+mod compare;
+mod history;
 mod horizon;
 mod lines;
 mod liveness;
@@ -34,6 +37,7 @@ use super::outbox::{Outbox, ReconnectReason};
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
+use checkpoint::Checkpoints;
 use horizon::SnapshotDepth;
 pub use lines::LineStanding;
 use lines::Lines;
@@ -53,6 +57,7 @@ pub(super) struct VenueSession<R: Rules> {
     levels: Vec<Level>,
     budget: RequestBudget,
     snapshot_depth: SnapshotDepth,
+    checkpoints: Checkpoints,
     trades: bool,
     snapshot_timeout: Duration,
     subscription_timeout: Duration,
@@ -90,6 +95,7 @@ impl<R: Rules> VenueSession<R> {
     /// `spellings` were checked by [`SessionConfig::check`].
     pub(super) fn new(config: &SessionConfig, spellings: Vec<String>) -> Self {
         let rules = R::new(config, &spellings);
+        let spellings_count = spellings.len();
         let backlog_bytes = if R::SNAPSHOTS.splices() {
             config.backlog_bytes
         } else {
@@ -112,6 +118,7 @@ impl<R: Rules> VenueSession<R> {
             changes: Vec::with_capacity(CHANGES_CAPACITY),
             prints: Vec::with_capacity(PRINTS_CAPACITY),
             levels: Vec::with_capacity(CHANGES_CAPACITY),
+            checkpoints: Checkpoints::new(&rules, config, spellings_count),
             budget: RequestBudget::new(rules.snapshot_weight(), config.rest_weight_per_minute),
             snapshot_depth: SnapshotDepth::new(config),
             rules,
@@ -180,6 +187,7 @@ impl<R: Rules> VenueSession<R> {
         self.opened_at = Some(now);
         self.next_sequence = None;
         self.rules.on_open();
+        self.checkpoints.begin(now);
         let first_deadline = after(now, self.subscription_timeout);
         for (feed, instrument) in self.feeds.iter_mut().zip(&self.instruments) {
             feed.forget_connection();
@@ -307,6 +315,7 @@ impl<R: Rules> VenueSession<R> {
                 sink.on_event(FeedEvent::SubscriptionMute { symbol });
             }
         }
+        self.look_at_checkpoints(now, sink, out);
         if R::PING_INTERVAL.is_some_and(|interval| now > after(self.sent_at, interval)) {
             self.sent_at = now;
             for line in self.lines.open() {

@@ -7,7 +7,7 @@ use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
 use crate::venue::after;
 use crate::venue::budget::backoff;
 use crate::venue::message::{Answer, Kind, ParseError};
-use crate::venue::outbox::{Outbox, ReconnectReason, SnapshotRequest};
+use crate::venue::outbox::{Outbox, ReconnectReason, SnapshotPurpose, SnapshotRequest};
 use crate::venue::rules::{LEVELS_MAX, Request, Rules, Verb};
 use crate::venue::wire::Wire;
 
@@ -75,6 +75,7 @@ impl<R: Rules> VenueSession<R> {
         if overdue > 0 && !feed.stale {
             feed.stale = true;
             let silent_ns = feed.liveness.silent_ns(now);
+            self.checkpoints.hurry(symbol, now);
             sink.on_event(FeedEvent::BookStale { symbol, silent_ns });
         }
         if overdue > 2 && R::SNAPSHOTS.streams() {
@@ -253,6 +254,7 @@ impl<R: Rules> VenueSession<R> {
             symbol,
             attempt: feed.attempt,
             not_before,
+            purpose: SnapshotPurpose::Book,
         });
         feed.attempt = feed.attempt.saturating_add(1);
     }
@@ -334,6 +336,7 @@ impl<R: Rules> VenueSession<R> {
             return Err(SnapshotFault::Malformed);
         }
         let feed = &mut self.feeds[symbol.index()];
+        self.checkpoints.forget(symbol);
         feed.book.clear();
         // Worst first, so that a book that keeps its best levels last only ever appends.
         for level in self.changes.iter().rev() {

@@ -88,6 +88,7 @@ impl<R: Rules> VenueSession<R> {
                 feed.book.set(side, level.price, level.qty);
             }
         }
+        self.checkpoints.forget(symbol);
         feed.last_top = last_top;
         feed.rebased = true;
         instrument.scale = new;

@@ -130,6 +130,29 @@ pub(super) fn book_json(
     close_book(out, instrument, topic, now);
 }
 
+/// The best levels of a topic's book, as REST tells it: the asks first, and the id of the topic.
+pub(super) fn rest_json(
+    out: &mut Vec<u8>,
+    product: Product,
+    instrument: &Instrument,
+    topic: &BookTopic,
+    limit: usize,
+    now: UnixNanos,
+) {
+    let best = |levels: &[Level]| levels[..limit.min(levels.len())].to_vec();
+    out.clear();
+    out.extend_from_slice(b"{\"retCode\":0,\"retMsg\":\"OK\",\"result\":{\"s\":");
+    push_string(out, &instrument.config().symbol);
+    out.extend_from_slice(b",\"a\":[");
+    push_levels(out, product, instrument, &best(&topic.asks.levels));
+    out.extend_from_slice(b"],\"b\":[");
+    push_levels(out, product, instrument, &best(&topic.bids.levels));
+    let (ms, id, seq) = (now.0 / 1_000_000, topic.update_id, instrument.update_id());
+    out.extend_from_slice(
+        format!("],\"ts\":{ms},\"u\":{id},\"seq\":{seq},\"cts\":{ms}}},\"retExtInfo\":{{}},\"time\":{ms}}}").as_bytes(),
+    );
+}
+
 /// What the last update of a topic changed.
 pub(super) fn delta_json(
     out: &mut Vec<u8>,

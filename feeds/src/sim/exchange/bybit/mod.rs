@@ -159,6 +159,48 @@ impl Bybit {
         clients.push(key, Meta::of(MessageKind::BookSnapshot, index), &[&self.scratch]);
     }
 
+    /// The book of the deepest topic: its ids are what REST tells.
+    fn book_reply(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply {
+        let refuse = |reason: &str| {
+            let ms = clients.stamp().0 / 1_000_000;
+            let body = format!(
+                "{{\"retCode\":10001,\"retMsg\":\"{reason}\",\"result\":{{}},\"retExtInfo\":{{}},\"time\":{ms}}}"
+            );
+            RestReply::json(200, body)
+        };
+        let category = match self.product {
+            Product::Spot => "spot",
+            Product::Linear => "linear",
+        };
+        if target.query("category") != Some(category) {
+            return refuse("params error: Category is invalid");
+        }
+        let Some(index) = target.query("symbol").and_then(|symbol| market.index_of(symbol)) else {
+            return refuse("params error: symbol invalid");
+        };
+        let deepest = DEPTHS.len() - 1;
+        let limit = target
+            .query("limit")
+            .map_or(Some(REST_LEVELS), |limit| limit.parse().ok());
+        let Some(limit) = limit.filter(|limit| (1..=DEPTHS[deepest]).contains(limit)) else {
+            return refuse("params error: limit invalid");
+        };
+        let instrument = &market.instruments()[index];
+        let topic = &mut self.books[index][deepest];
+        if topic.listeners.is_empty() {
+            topic.wake(instrument, clients.now);
+        }
+        messages::rest_json(
+            &mut self.scratch,
+            self.product,
+            instrument,
+            topic,
+            limit,
+            clients.stamp(),
+        );
+        RestReply::json(200, self.scratch.clone())
+    }
+
     /// Tells what has changed in a topic, or what is the same, to those who listen.
     fn tell(&mut self, index: usize, depth: usize, market: &Market, clients: &mut Clients) {
         let instrument = &market.instruments()[index];
@@ -281,8 +323,9 @@ impl Dialect for Bybit {
         }
     }
 
-    fn rest(&mut self, target: Target<'_>, _: &Market, clients: &mut Clients) -> RestReply {
+    fn rest(&mut self, target: Target<'_>, market: &Market, clients: &mut Clients) -> RestReply {
         match target.path() {
+            REST_BOOK_PATH => self.book_reply(target, market, clients),
             "/v5/market/time" => {
                 let now = clients.stamp();
                 let (seconds, ms) = (now.0 / 1_000_000_000, now.0 / 1_000_000);
@@ -298,6 +341,10 @@ impl Dialect for Bybit {
     }
 }
 
+/// Where the REST books are.
+const REST_BOOK_PATH: &str = "/v5/market/orderbook";
+/// Levels of a REST book where none are asked for; the most are those of the deepest topic.
+const REST_LEVELS: usize = 25;
 /// Topics of one request on spot.
 const SPOT_ARGS_MAX: usize = 10;
 /// Depth 1 is said again after so long without a change.
