@@ -8,3 +8,4 @@
 mod faults;
 mod recordings;
 mod rig;
+mod scale;
