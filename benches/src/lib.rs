@@ -5,3 +5,4 @@ pub mod depth;
 pub mod peers;
 pub mod rivals;
 pub mod session;
+pub mod upgrade;

@@ -27,7 +27,7 @@ use quantumflow_feeds::net::{
 };
 use quantumflow_feeds::venue::{Session, SessionConfig, SessionConfigError};
 use quantumflow_feeds::ws::Limits;
-use quantumflow_region::{RegionWriter, RegisterError};
+use quantumflow_region::{RegionOptions, RegionWriter, RegisterError};
 
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
 use crate::cold::{
@@ -151,6 +151,24 @@ pub fn symbols_of(config: &Config) -> Vec<SymbolOrigin> {
     config.feeds.iter().enumerate().flat_map(of_feed).collect()
 }
 
+/// Makes a region's tables large enough for the series and events of these instruments.
+pub fn make_room(region: &mut RegionOptions, symbols: &[SymbolOrigin]) {
+    let feeds = symbols
+        .iter()
+        .map(|origin| u32::from(origin.feed) + 1)
+        .max()
+        .unwrap_or(0);
+    let symbols = u32::try_from(symbols.len()).unwrap_or(u32::MAX);
+    let series = symbols.saturating_mul(SERIES_OF_SYMBOL).saturating_add(OTHER_SERIES);
+    region.max_series = region.max_series.max(series);
+    region.cells_per_writer = region.cells_per_writer.max(series);
+    region.max_subjects = region.max_subjects.max(symbols.saturating_add(feeds).saturating_add(1));
+}
+
+/// Series of an instrument, all series of all venues and models beside them, and some air.
+const SERIES_OF_SYMBOL: u32 = 24;
+const OTHER_SERIES: u32 = 1_024;
+
 /// Starts everything. Without a model nothing is computed beyond the books: a recorder.
 ///
 /// The hot thread ends when `stop` is set.
@@ -175,7 +193,7 @@ pub fn launch<O: Output + Send + 'static>(
     let mut slots = Vec::new();
     let (mut captures, mut capture_counts) = (Vec::new(), Vec::new());
     for (index, feed) in config.feeds.iter().enumerate() {
-        let plan = FeedPlan::of(index, feed)?;
+        let plan = FeedPlan::of(index, feed, &config.session(feed))?;
         targets.push(plan.target);
         sources.push(plan.source);
         checkpoint_sources.push(plan.checkpoints);
@@ -290,15 +308,8 @@ struct FeedPlan {
 }
 
 impl FeedPlan {
-    fn of(index: usize, feed: &FeedConfig) -> Result<Self, StartError> {
-        let session = SessionConfig {
-            depth: feed.depth,
-            backlog_bytes: feed.backlog_bytes_max,
-            subscription_timeout: feed.subscription_timeout,
-            checkpoint_interval: feed.checkpoint_interval,
-            ..SessionConfig::new(feed.venue, &feed.symbols)
-        };
-        let session = Session::new(&session).map_err(|source| StartError::Session { feed: index, source })?;
+    fn of(index: usize, feed: &FeedConfig, session: &SessionConfig) -> Result<Self, StartError> {
+        let session = Session::new(session).map_err(|source| StartError::Session { feed: index, source })?;
         let pem = match &feed.ca_file {
             Some(path) => Some(fs::read(path).map_err(|source| StartError::CaFile {
                 path: path.clone(),

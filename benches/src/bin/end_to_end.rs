@@ -35,13 +35,14 @@ use quantumflow::hot::{
 use quantumflow::model::{self, Model};
 use quantumflow::os::{self, TimeBase, TscClock};
 use quantumflow_benches::depth::{self, DepthUpdate, Wire};
+use quantumflow_benches::upgrade::upgrade;
 use quantumflow_feeds::feed::{Feed, LinePlan};
 use quantumflow_feeds::net::{
     DialOptions, Endpoint, IdleStrategy, Poller, TestCertificate, TlsClientConfig, TlsRoots, TlsServerConfig,
     TlsServerOptions, TlsServerStream, dial,
 };
 use quantumflow_feeds::venue::{Session, SessionConfig};
-use quantumflow_feeds::ws::{MaskSource, Opcode, ServerHandshake, encode_frame};
+use quantumflow_feeds::ws::{MaskSource, Opcode, encode_frame};
 use quantumflow_feeds::{Clock, Ticks, VenueId};
 use quantumflow_region::{RegionOptions, RegionReader, RegionWriter, Snapshot, catalogue};
 
@@ -202,24 +203,6 @@ impl Server {
     fn endpoint(&self, path: &str) -> String {
         let scheme = if self.authority_pem.is_some() { "wss" } else { "ws" };
         format!("{scheme}://{}{path}", self.address)
-    }
-}
-
-fn upgrade(stream: &mut dyn ReadWrite) -> std::io::Result<()> {
-    let mut handshake = ServerHandshake::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let n = stream.read(&mut buffer)?;
-        if n == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if let Some(request) = handshake.feed(&buffer[..n]).map_err(std::io::Error::other)? {
-            let mut answer = Vec::new();
-            if !request.write_accept(None, &mut answer) {
-                return Err(std::io::Error::other("the client wants no WebSocket"));
-            }
-            return stream.write_all(&answer);
-        }
     }
 }
 

@@ -55,6 +55,7 @@ impl Process {
         let start = os::wall_clock();
         let mut options = RegionOptions::new(&config.engine.name, start.0);
         options.bytes = usize::try_from(config.region.bytes).map_err(Failure::input)?;
+        wiring::make_room(&mut options, &wiring::symbols_of(config));
         options.file.keep_dead = config.region.keep_dead;
         options.version = env!("CARGO_PKG_VERSION").to_owned();
         options.revision = REVISION.to_owned();

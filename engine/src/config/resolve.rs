@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::net::{Endpoint, IdleStrategy};
+use quantumflow_feeds::venue::SessionConfig;
 
 use super::{ConfigError, FeedFile, File};
 
@@ -128,8 +129,35 @@ pub struct FeedConfig {
     pub busy_poll: Option<Duration>,
 }
 
-/// The most symbols that one connection may carry: more only delays each other.
-const SYMBOLS_MAX: usize = 1024;
+impl Config {
+    /// What the session of a feed is made from. Feeds of one venue share what it grants this host's address.
+    pub fn session(&self, feed: &FeedConfig) -> SessionConfig {
+        let sharers = self.feeds.iter().filter(|other| other.venue == feed.venue).count();
+        let mut session = feed.session();
+        let share = session.rest_weight_per_minute / u32::try_from(sharers).unwrap_or(u32::MAX).max(1);
+        session.rest_weight_per_minute = share.max(REST_WEIGHT_MIN);
+        session
+    }
+}
+
+impl FeedConfig {
+    fn session(&self) -> SessionConfig {
+        SessionConfig {
+            depth: self.depth,
+            backlog_bytes: self.backlog_bytes_max,
+            subscription_timeout: self.subscription_timeout,
+            checkpoint_interval: self.checkpoint_interval,
+            ..SessionConfig::new(self.venue, &self.symbols)
+        }
+    }
+}
+
+/// What even one of many feeds of a venue is left: the dearest snapshot a minute.
+const REST_WEIGHT_MIN: u32 = 250;
+
+/// Memory for updates that wait, of one symbol and of all symbols of a feed.
+const BACKLOG_BYTES: u64 = 8 << 20;
+const FEED_BACKLOG_BYTES: u64 = 256 << 20;
 
 /// How often a book is held against the venue's unless a feed says otherwise.
 const CHECKPOINT_INTERVAL_S: u32 = 60;
@@ -249,12 +277,8 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
         let known: Vec<_> = VenueId::ALL.iter().map(|venue| venue.name()).collect();
         value(&key("venue"), &feed.venue, format!("one of {}", known.join(", ")))
     })?;
-    if feed.symbols.is_empty() || feed.symbols.len() > SYMBOLS_MAX {
-        return Err(value(
-            &key("symbols"),
-            format!("{:?}", feed.symbols),
-            format!("between 1 and {SYMBOLS_MAX} symbols"),
-        ));
+    if feed.symbols.is_empty() {
+        return Err(value(&key("symbols"), "[]", "name at least one symbol"));
     }
     let mut seen = feed.symbols.clone();
     seen.sort_unstable();
@@ -281,7 +305,8 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             "between 4096 and 268435456",
         ));
     }
-    let backlog_bytes_max = feed.backlog_bytes_max.unwrap_or(8 << 20);
+    let usual_backlog = (FEED_BACKLOG_BYTES / feed.symbols.len() as u64).clamp(65_536, BACKLOG_BYTES);
+    let backlog_bytes_max = feed.backlog_bytes_max.unwrap_or(usual_backlog);
     if !(65_536..=1 << 30).contains(&backlog_bytes_max) {
         return Err(value(
             &key("backlog_bytes_max"),
@@ -352,7 +377,7 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
             "between 5 and 86400, or 0 for never",
         ));
     }
-    Ok(FeedConfig {
+    let feed = FeedConfig {
         venue,
         symbols: feed.symbols,
         url: url.trim_end_matches('/').to_owned(),
@@ -366,7 +391,12 @@ fn resolve_feed(at: usize, feed: FeedFile) -> Result<FeedConfig, ConfigError> {
         connection_life,
         checkpoint_interval: (checkpoint_interval_s > 0).then(|| Duration::from_secs(u64::from(checkpoint_interval_s))),
         busy_poll: (feed.busy_poll_us > 0).then(|| Duration::from_micros(u64::from(feed.busy_poll_us))),
-    })
+    };
+    // Spellings, and what the venue takes on one connection.
+    match feed.session().verify() {
+        Ok(()) => Ok(feed),
+        Err(error) => Err(value(&key("symbols"), format!("{} of them", feed.symbols.len()), error)),
+    }
 }
 
 fn clamp_size(bytes: u64) -> usize {

@@ -93,6 +93,10 @@ fn values_that_cannot_be_meant_are_refused_with_the_right_ones() {
         ),
         ("venue = \"kraken\"\nsymbols = []", &["feed[0].symbols"]),
         (
+            "venue = \"kraken\"\nsymbols = [\"BTCUSD\"]",
+            &["feed[0].symbols", "not as kraken spells it", "BTC/USD"],
+        ),
+        (
             "venue = \"kraken\"\nsymbols = [\"BTC/USD\", \"BTC/USD\"]",
             &["named twice"],
         ),
@@ -110,15 +114,15 @@ fn values_that_cannot_be_meant_are_refused_with_the_right_ones() {
         ),
         (
             "venue = \"binance\"\nsymbols = [\"X\"]\ncheckpoint_interval_s = 1",
-            &["feed[0].checkpoint_interval_s = 1", "between 5 and 86400, or 0"]],
+            &["feed[0].checkpoint_interval_s = 1", "between 5 and 86400, or 0"],
         ),
         (
             "venue = \"kraken\"\nsymbols = [\"BTC/USD\"]\ncheckpoint_interval_s = 60",
-            &["feed[0].checkpoint_interval_s = 60", "kraken have no ids"]],
+            &["feed[0].checkpoint_interval_s = 60", "kraken have no ids"],
         ),
         (
             "venue = \"bybit\"\nsymbols = [\"BTCUSDT\"]\ncheckpoint_interval_s = 60",
-            &["at depth 50"]],
+            &["at depth 50"],
         ),
         (
             "venue = \"kraken\"\nsymbols = [\"BTC/USD\"]\nredundant = true",
@@ -141,4 +145,48 @@ fn values_that_cannot_be_meant_are_refused_with_the_right_ones() {
 #[test]
 fn a_wrong_type_has_its_position() {
     check(&format!("[engine]\ncore = \"one\"\n{FEED}"), &["line 2", "core"]);
+}
+
+/// A feed of so many symbols.
+fn feed_of(venue: &str, count: usize) -> String {
+    let symbols: Vec<_> = (0..count).map(|index| format!("\"X{index}USDT\"")).collect();
+    format!("[[feed]]\nvenue = \"{venue}\"\nsymbols = [{}]\n", symbols.join(","))
+}
+
+#[test]
+fn what_a_venue_does_not_take_on_one_connection_is_refused() {
+    parse(&feed_of("binance", 200), Path::new("engine.toml")).expect("two hundred symbols are taken");
+    check(
+        &feed_of("binance", 342),
+        &["feed[0].symbols = 342 of them", "1026 streams", "at most 1024"],
+    );
+    let deep = format!("{}depth = 1000\n", feed_of("bybit", 510));
+    check(&deep, &["characters of topics", "at most 21000"]);
+    check(&feed_of("binance_usdm", 513), &["at most 512"]);
+}
+
+#[test]
+fn the_memory_of_a_feed_of_many_symbols_is_that_of_thirty_two() {
+    let backlog = |count| {
+        let config = parse(&feed_of("binance", count), Path::new("engine.toml")).unwrap();
+        config.feeds[0].backlog_bytes_max
+    };
+    assert_eq!([1, 32, 200].map(backlog), [8 << 20, 8 << 20, (256 << 20) / 200]);
+}
+
+#[test]
+fn feeds_of_one_venue_share_its_rest_budget() {
+    let feeds = ["binance", "binance", "binance", "binance_usdm", "okx"].map(|venue| match venue {
+        "okx" => "[[feed]]\nvenue = \"okx\"\nsymbols = [\"BTC-USDT\"]\n".to_owned(),
+        venue => feed_of(venue, 1),
+    });
+    let config = parse(&feeds.concat(), Path::new("engine.toml")).unwrap();
+    let weights = config
+        .feeds
+        .iter()
+        .map(|feed| config.session(feed).rest_weight_per_minute);
+    assert_eq!(weights.collect::<Vec<_>>(), [1_000, 1_000, 1_000, 1_200, 3_000]);
+    // However many there are, each has a snapshot a minute.
+    let config = parse(&feed_of("binance", 1).repeat(20), Path::new("engine.toml")).unwrap();
+    assert_eq!(config.session(&config.feeds[19]).rest_weight_per_minute, 250);
 }

@@ -27,6 +27,8 @@ pub struct HotMetrics {
     busy_loops: Counter,
     /// By place in the shard.
     symbols: Vec<SymbolCells>,
+    /// By spelling: their label does not name the venue, so that venues share them.
+    signals: Vec<[Counter; 3]>,
     /// By venue; those that the shard does not speak are detached.
     venues: Vec<VenueCells>,
     /// By feed.
@@ -61,7 +63,8 @@ struct SymbolCells {
     best_bid: GaugeF64,
     best_ask: GaugeF64,
     spread: GaugeF64,
-    signals: [Counter; 3],
+    /// Which of [`HotMetrics::signals`].
+    signals: usize,
     scale: Scale,
     /// What a mantissa is divided by at that scale: a division rounds to the number that was printed.
     price_unit: f64,
@@ -141,10 +144,20 @@ impl HotMetrics {
     pub fn register(mut thread: ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
         let thread_ref = &mut thread;
         let recorder = FlightRecorder::register(thread_ref, symbols, model_name);
-        let symbol_cells = symbols
-            .iter()
-            .map(|origin| SymbolCells::register(thread_ref, origin))
-            .collect();
+        let mut spellings: Vec<&str> = Vec::new();
+        let mut symbol_cells = Vec::with_capacity(symbols.len());
+        for origin in symbols {
+            let known = spellings.iter().position(|spelling| *spelling == origin.symbol);
+            let signals = known.unwrap_or_else(|| {
+                spellings.push(&origin.symbol);
+                spellings.len() - 1
+            });
+            symbol_cells.push(SymbolCells::register(thread_ref, origin, signals));
+        }
+        let signals = spellings.into_iter().map(|symbol| {
+            catalogue::CLASSES.map(|class| counter(thread_ref, &catalogue::TRADING_SIGNALS, &[symbol, class]))
+        });
+        let signals = signals.collect();
         let feed_count = symbols
             .iter()
             .map(|origin| usize::from(origin.feed) + 1)
@@ -182,6 +195,7 @@ impl HotMetrics {
             loops: counter(thread_ref, &catalogue::HOT_LOOP_ITERATIONS, &[]),
             busy_loops: counter(thread_ref, &catalogue::HOT_LOOP_BUSY_ITERATIONS, &[]),
             symbols: symbol_cells,
+            signals,
             venues,
             venue_of_feed,
             predictions,
@@ -326,7 +340,7 @@ impl HotMetrics {
         self.predictions[prediction.model.class as usize].inc();
         self.confidence
             .record((f64::from(prediction.model.confidence) * 1e6) as u64);
-        self.symbols[place].signals[prediction.signal as usize].inc();
+        self.signals[self.symbols[place].signals][prediction.signal as usize].inc();
         self.published.inc();
     }
 
@@ -430,7 +444,7 @@ impl HotMetrics {
 }
 
 impl SymbolCells {
-    fn register(thread: &mut ThreadWriter, origin: &SymbolOrigin) -> Self {
+    fn register(thread: &mut ThreadWriter, origin: &SymbolOrigin, signals: usize) -> Self {
         let labels: &[&str] = &[origin.venue.name(), &origin.symbol];
         let mut count = |metric| counter(thread, metric, labels);
         let cells = (
@@ -479,8 +493,6 @@ impl SymbolCells {
         });
         let checkpoints = catalogue::CHECKPOINTS
             .map(|result| counter(thread, &catalogue::BOOK_CHECKPOINTS, &[labels[0], labels[1], result]));
-        let signals =
-            catalogue::CLASSES.map(|class| counter(thread, &catalogue::TRADING_SIGNALS, &[&origin.symbol, class]));
         Self {
             updates,
             trades,

@@ -9,3 +9,4 @@ mod checkpoints;
 mod faults;
 mod recordings;
 mod rig;
+mod scale;

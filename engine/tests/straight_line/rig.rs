@@ -1,5 +1,6 @@
-//! A simulated venue and an engine on it.
+//! Simulated venues and an engine on them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +15,9 @@ use quantumflow_feeds::sim::{SimConfig, SimHandle, SimStats, Simulator};
 use quantumflow_region::{Metric, RegionOptions, RegionReader, RegionWriter, Snapshot, catalogue};
 use tempfile::TempDir;
 
-/// A venue, an engine on it, and the region that the engine writes.
+/// Venues, an engine on them, and the region that the engine writes.
 pub(crate) struct Rig {
-    sim: SimHandle,
+    sims: Vec<SimHandle>,
     running: Running<Bytes>,
     reader: RegionReader,
     region: RegionWriter,
@@ -29,11 +30,14 @@ pub(crate) struct Rig {
 pub(crate) struct Bytes {
     pub(crate) bytes: Vec<u8>,
     pub(crate) predictions: u64,
+    /// How many of each instrument, by its place in the shard.
+    pub(crate) of_symbol: BTreeMap<u32, u64>,
 }
 
 impl Output for Bytes {
     fn publish(&mut self, prediction: &Prediction<'_>) {
         self.predictions += 1;
+        *self.of_symbol.entry(prediction.symbol).or_default() += 1;
         self.bytes.extend_from_slice(&prediction.update.update_id.to_le_bytes());
         self.bytes
             .extend_from_slice(&prediction.update.exchange_time.0.to_le_bytes());
@@ -58,29 +62,39 @@ impl Output for Bytes {
 impl Rig {
     /// Starts both. `feed` is what the feed's section says besides venue, addresses and trust.
     pub(crate) fn start(sim: SimConfig, feed: &str, model: Option<&Arc<Model>>) -> Self {
-        let venue = sim.venue;
-        let sim = Simulator::start(sim).expect("the simulator starts");
+        Self::start_all(vec![(sim, feed.to_owned())], model)
+    }
+
+    /// Starts several venues and one engine that has a feed on each.
+    pub(crate) fn start_all(sims: Vec<(SimConfig, String)>, model: Option<&Arc<Model>>) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut text = format!(
-            "[engine]\nidle = \"wait\"\nlock_memory = false\n[[feed]]\nvenue = \"{venue}\"\nurl = \"{}\"\nrest_url = \"{}\"\n",
-            sim.ws_url(),
-            sim.rest_url()
-        );
-        if let Some(pem) = sim.authority_pem() {
-            let path = dir.path().join("ca.pem");
-            std::fs::write(&path, pem).unwrap();
-            text.push_str(&format!("ca_file = \"{}\"\n", path.display()));
-        }
-        text.push_str(feed);
+        let mut text = "[engine]\nidle = \"wait\"\nlock_memory = false\n".to_owned();
+        let start = |(index, (sim, feed)): (usize, (SimConfig, String))| {
+            let venue = sim.venue;
+            let sim = Simulator::start(sim).expect("the simulator starts");
+            let (url, rest_url) = (sim.ws_url(), sim.rest_url());
+            text.push_str(&format!(
+                "[[feed]]\nvenue = \"{venue}\"\nurl = \"{url}\"\nrest_url = \"{rest_url}\"\n"
+            ));
+            if let Some(pem) = sim.authority_pem() {
+                let path = dir.path().join(format!("ca-{index}.pem"));
+                std::fs::write(&path, pem).unwrap();
+                text.push_str(&format!("ca_file = \"{}\"\n", path.display()));
+            }
+            text.push_str(&feed);
+            sim
+        };
+        let sims = sims.into_iter().enumerate().map(start).collect();
         let config: Config = config::parse(&text, Path::new("test.toml")).expect("the configuration is good");
         let mut options = RegionOptions::new("test", 1);
         options.bytes = 8 << 20;
+        wiring::make_room(&mut options, &wiring::symbols_of(&config));
         let region = RegionWriter::private(&options).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let running = wiring::launch(&config, &region, model, Bytes::default(), &stop).expect("the engine starts");
         let reader = RegionReader::of(&region).unwrap();
         Self {
-            sim,
+            sims,
             running,
             reader,
             region,
@@ -130,22 +144,28 @@ impl Rig {
         }
     }
 
-    /// Waits until every message that the venue has sent is counted.
+    /// Messages that the venues have sent by now, in the order in which they were started.
+    pub(crate) fn sent(&self) -> Vec<u64> {
+        let messages = |sim: &SimHandle| sim.stats().text_messages().messages;
+        self.sims.iter().map(messages).collect()
+    }
+
+    /// Waits until every message that the venues have sent is counted.
     #[track_caller]
     pub(crate) fn wait_for_all_that_was_sent(&mut self) {
-        let sent = self.sim.stats().text_messages().messages as f64;
+        let sent = self.sent().iter().sum::<u64>() as f64;
         self.wait_for("the last message", |snapshot| {
             total(snapshot, &catalogue::FEED_MESSAGES, &[]) >= sent
         });
     }
 
-    /// Ends both and returns what came out.
+    /// Ends all and returns what came out; of the venues' counts those of the first.
     pub(crate) fn finish(mut self) -> (Bytes, SimStats, Snapshot) {
         self.stop.store(true, Ordering::Relaxed);
         let bytes = self.running.join().expect("no thread panicked");
         let snapshot = self.reader.snapshot().unwrap();
         drop(self.region);
-        (bytes, self.sim.stop(), snapshot)
+        (bytes, self.sims[0].stop(), snapshot)
     }
 }
 

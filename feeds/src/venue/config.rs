@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::types::VenueId;
 
 use super::symbols::SYMBOL_BYTES_MAX;
+use super::{binance, bybit};
 
 /// One connection's worth of one venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,14 @@ impl SessionConfig {
             connection_silence: facts.connection_silence,
             checkpoint_interval: None,
         }
+    }
+
+    /// Whether a session can be made of it, without the memory that a session takes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, the first of it.
+    pub fn verify(&self) -> Result<(), SessionConfigError> {
+        self.check().map(drop)
     }
 
     /// The spellings as the venue's messages have them.
@@ -140,6 +149,14 @@ impl SessionConfig {
                 });
             }
         }
+        match venue {
+            VenueId::BinanceSpot | VenueId::BinanceUsdm => binance::check(self, &spellings)?,
+            VenueId::BybitSpot | VenueId::BybitLinear => bybit::check(self, &spellings)?,
+            // 64 kB of arguments have room for as many symbols as there may be.
+            VenueId::OkxV5 => {}
+            // These name no limit.
+            VenueId::KrakenV2 | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => {}
+        }
         Ok(spellings)
     }
 }
@@ -152,9 +169,9 @@ const fn rest_weight_limit(venue: VenueId) -> u32 {
     }
 }
 
-/// Symbols of one connection: three streams each stay far below Binance's 1,024, and the path of the combined stream
-/// below what servers accept.
-const SYMBOLS_MAX: usize = 128;
+/// Symbols of one connection, whatever the venue allows: they wait for each other, and a frame's symbol is found by a
+/// scan.
+const SYMBOLS_MAX: usize = 512;
 
 /// Why no session can be made of a [`SessionConfig`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,6 +191,20 @@ pub enum SessionConfigError {
         venue: VenueId,
         /// How many were given.
         count: usize,
+    },
+    /// More than the venue takes on one connection.
+    #[error(
+        "{count} {what} for one connection to {venue}, which takes at most {most}: spread the symbols over several"
+    )]
+    TooMuchForVenue {
+        /// For which venue.
+        venue: VenueId,
+        /// What it counts.
+        what: &'static str,
+        /// How much of that these symbols need.
+        count: usize,
+        /// How much is taken.
+        most: usize,
     },
     /// Not a spelling of this venue.
     #[error("symbol {symbol:?} is not as {venue} spells it: write it like {example:?}")]

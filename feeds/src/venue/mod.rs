@@ -133,8 +133,8 @@ impl Session {
         each!(&self.0, dialect => dialect.quality(symbol))
     }
 
-    /// The path of the WebSocket handshake. Binance subscribes by it, so that no subscribe message is ever sent;
-    /// on the others [`on_open`](Self::on_open) leaves the subscriptions in the outbox.
+    /// The path of the WebSocket handshake. Binance subscribes by it, as far as an address may be long;
+    /// [`on_open`](Self::on_open) leaves in the outbox what is left, and on the other venues all subscriptions.
     pub fn websocket_path(&self) -> &str {
         each!(&self.0, dialect => dialect.websocket_path())
     }

@@ -6,19 +6,23 @@ mod parse;
 mod product;
 mod scan;
 pub mod spot;
+mod streams;
 #[cfg(test)]
 mod tests;
 pub mod usdm;
 
+use std::fmt::Write;
 use std::marker::PhantomData;
 
-use crate::types::SymbolId;
+use crate::types::{SymbolId, VenueId};
 
-use super::SessionConfig;
 use super::message::BookMessage;
-use super::rules::{Rules, SnapshotSource, Standing, Verdict};
+use super::outbox::Outbox;
+use super::rules::{Request, Rules, SnapshotSource, Standing, Verb, Verdict};
+use super::{SessionConfig, SessionConfigError};
 use product::Product;
 use spot::Spot;
+use streams::Streams;
 use usdm::Usdm;
 
 /// Reads frames of Binance spot.
@@ -29,7 +33,7 @@ pub type UsdmParser = parse::ProductParser<Usdm>;
 
 /// The rules of a product of Binance.
 pub(super) struct Binance<P> {
-    websocket_path: String,
+    streams: Streams,
     rest_paths: Vec<String>,
     checkpoint_paths: Vec<String>,
     snapshot_weight: u32,
@@ -44,21 +48,10 @@ impl<P: Product> Rules for Binance<P> {
 
     fn new(config: &SessionConfig, symbols: &[String]) -> Self {
         let depth = config.depth;
-        let mut streams = Vec::new();
-        for symbol in symbols {
-            let lower = symbol.to_ascii_lowercase();
-            streams.push(format!("{lower}@{}", P::DEPTH_STREAM));
-            if config.trades {
-                streams.push(format!("{lower}@trade"));
-            }
-            if config.tops {
-                streams.push(format!("{lower}@bookTicker"));
-            }
-        }
         let rest_path =
             |depth: u32| move |symbol: &String| format!("{}?symbol={symbol}&limit={depth}", P::SNAPSHOT_PATH);
         Self {
-            websocket_path: format!("{}?streams={}", P::STREAM_PATH, streams.join("/")),
+            streams: Streams::new::<P>(config, symbols),
             rest_paths: symbols.iter().map(rest_path(depth)).collect(),
             checkpoint_paths: symbols.iter().map(rest_path(P::CHECKPOINT_DEPTH)).collect(),
             snapshot_weight: P::snapshot_weight(depth),
@@ -67,7 +60,7 @@ impl<P: Product> Rules for Binance<P> {
     }
 
     fn websocket_path(&self) -> &str {
-        &self.websocket_path
+        &self.streams.path
     }
 
     fn rest_path(&self, symbol: SymbolId) -> Option<&str> {
@@ -86,6 +79,20 @@ impl<P: Product> Rules for Binance<P> {
         P::snapshot_weight(P::CHECKPOINT_DEPTH)
     }
 
+    /// What found no room in the path. Nothing is subscribed anew later: the streams go on, and books come by REST.
+    #[cold]
+    fn ask(&self, request: &Request<'_>, out: &mut Outbox) -> u64 {
+        if !request.is_opening || request.verb != Verb::Subscribe {
+            return 0;
+        }
+        for (id, params) in (request.id..).zip(&self.streams.requests) {
+            out.send(|text| {
+                let _ = write!(text, "{{\"method\":\"SUBSCRIBE\",\"params\":[{params}],\"id\":{id}}}");
+            });
+        }
+        self.streams.requests.len() as u64
+    }
+
     #[inline]
     fn judge(&self, standing: Standing, diff: &BookMessage) -> Verdict {
         P::judge(standing, diff)
@@ -93,5 +100,13 @@ impl<P: Product> Rules for Binance<P> {
 
     fn may_be_book(frame: &[u8]) -> bool {
         frame.windows(5).any(|window| window == b"depth")
+    }
+}
+
+/// Whether the venue would take so many streams on one connection.
+pub(super) fn check(config: &SessionConfig, symbols: &[String]) -> Result<(), SessionConfigError> {
+    match config.venue {
+        VenueId::BinanceUsdm => Streams::check::<Usdm>(config, symbols),
+        _ => Streams::check::<Spot>(config, symbols),
     }
 }

@@ -39,11 +39,11 @@ use std::time::Duration;
 
 use crate::types::{SymbolId, VenueId};
 
-use super::SessionConfig;
 use super::facts::{Facts, is_plain};
 use super::message::BookMessage;
 use super::outbox::Outbox;
 use super::rules::{Request, Rules, SnapshotSource, Standing, Verdict};
+use super::{SessionConfig, SessionConfigError};
 
 pub(super) const SPOT: Facts = Facts {
     name: "bybit",
@@ -174,6 +174,30 @@ const REST_DEPTH: u32 = 1000;
 
 /// Levels per side of the REST book that a shown one is held against.
 const CHECKPOINT_DEPTH: u32 = 50;
+
+/// Whether the venue would take so many topics on one connection.
+pub(super) fn check(config: &SessionConfig, symbols: &[String]) -> Result<(), SessionConfigError> {
+    let bytes_of = |symbol: &String| {
+        let trades = if config.trades {
+            "publicTrade.".len() + symbol.len()
+        } else {
+            0
+        };
+        format!("orderbook.{}.{symbol}", config.depth).len() + trades
+    };
+    match symbols.iter().map(bytes_of).sum() {
+        count if count > TOPICS_BYTES_MAX => Err(SessionConfigError::TooMuchForVenue {
+            venue: config.venue,
+            what: "characters of topics",
+            count,
+            most: TOPICS_BYTES_MAX,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Characters in the arguments of all subscriptions of a public connection (venue documentation, "Connect").
+const TOPICS_BYTES_MAX: usize = 21_000;
 
 /// The depths that the venue has.
 const DEPTHS: [u32; 4] = [1, 50, 200, 1000];

@@ -42,6 +42,8 @@ pub(super) struct Checkpoints {
     /// A level that differed at an id inside a message, of the symbol that is looked at again.
     suspect: Option<(SymbolId, Side, Price)>,
     pub(super) history: History,
+    /// How deep the watched book was known when that began. It has only become deeper since, or is another one.
+    known_to: [Option<Price>; 2],
     comparer: Comparer,
 }
 
@@ -67,6 +69,7 @@ impl Checkpoints {
             due: vec![UnixNanos(u64::MAX); symbol_count],
             suspect: None,
             history: History::new(interval.is_some()),
+            known_to: [None; 2],
             comparer: Comparer::new(interval.is_some()),
         }
     }
@@ -138,12 +141,14 @@ impl<R: Rules> VenueSession<R> {
         };
         let symbol = self.instruments[index].id;
         let (is_stale, last_id) = (feed.stale, feed.last_id);
+        let known_to = [Side::Bid, Side::Ask].map(|side| feed.book.horizon(side));
         if !self.budget.take_spare(now, checkpoints.cost) {
             return;
         }
         // Of a silent book there is nothing to remember first.
         let not_before = if is_stale { now } else { after(now, LEAD) };
         checkpoints.watched = symbol;
+        checkpoints.known_to = known_to;
         checkpoints.history.restart(last_id);
         checkpoints.pending = Some(Pending {
             deadline: after(not_before, checkpoints.reply_timeout),
@@ -206,8 +211,13 @@ impl<R: Rules> VenueSession<R> {
             return self.miss(symbol, CheckpointMiss::TooOld, now, sink);
         };
         let scale = self.instruments[symbol.index()].scale;
-        let Checkpoints { history, comparer, .. } = &mut self.checkpoints;
-        match comparer.compare(checkpoint, &feed.book, scale, history, place) {
+        let Checkpoints {
+            history,
+            comparer,
+            known_to,
+            ..
+        } = &mut self.checkpoints;
+        match comparer.compare(checkpoint, &feed.book, *known_to, scale, history, place) {
             Comparison::Same => self.matched(symbol, checkpoint.update_id, is_present.then_some(now), now, sink),
             Comparison::Missed(reason) => self.miss(symbol, reason, now, sink),
             Comparison::Differs(difference) => {
@@ -247,8 +257,13 @@ impl<R: Rules> VenueSession<R> {
             return self.miss(symbol, CheckpointMiss::Ahead, now, sink);
         };
         let scale = self.instruments[symbol.index()].scale;
-        let Checkpoints { history, comparer, .. } = &mut self.checkpoints;
-        match comparer.compare(checkpoint, &feed.book, scale, history, place) {
+        let Checkpoints {
+            history,
+            comparer,
+            known_to,
+            ..
+        } = &mut self.checkpoints;
+        match comparer.compare(checkpoint, &feed.book, *known_to, scale, history, place) {
             // Ids may go on without a change that the stream would tell.
             Comparison::Same => self.matched(symbol, checkpoint.update_id, Some(now), now, sink),
             Comparison::Missed(reason) => self.miss(symbol, reason, now, sink),

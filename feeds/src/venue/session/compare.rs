@@ -1,7 +1,7 @@
 //! A REST book against ours, as ours was at its update id.
 //!
 //! Judged is what lies between the worst levels that the REST book has of each side: a level that only one of the two has
-//! is a difference like another quantity. Where the id lies inside a message, the levels that this message sets are not
+//! is a difference like another quantity. Levels behind our book's horizon are left out. Where the id lies inside a message, the levels that this message sets are not
 //! judged: it names all that were touched, also those that ended as they were (of 443,262 recorded levels of a futures'
 //! diffs 20,833 repeat what rested there, and 17,747 delete what was not there), so all others stood still.
 
@@ -56,11 +56,13 @@ impl Comparer {
         }
     }
 
-    /// Holds a REST book against `book`, taken back to `place`.
+    /// Holds a REST book against `book`, taken back to `place`. `known_to` are its horizons then: what lies behind it does
+    /// not claim to know.
     pub(super) fn compare(
         &mut self,
         checkpoint: &Checkpoint,
         book: &Book,
+        known_to: [Option<Price>; 2],
         scale: Scale,
         history: &History,
         place: Place,
@@ -71,7 +73,14 @@ impl Comparer {
             };
             let rows = &mut self.sides[side as usize];
             rows.len = 0;
-            for level in told {
+            let is_known = |price| {
+                let horizons = [known_to[side as usize], book.horizon(side)];
+                !horizons
+                    .into_iter()
+                    .flatten()
+                    .any(|horizon| is_better(side, horizon, price))
+            };
+            for level in told.take_while(|level| is_known(level.price)) {
                 rows.push(level.price, level.qty, book.quantity_at(side, level.price));
             }
             rows.told = rows.len;

@@ -403,6 +403,9 @@ impl Dialect for Binance {
             return Err(400);
         }
         let (is_combined, names) = streams_of(self.product, target).ok_or(404u16)?;
+        if self.options.enforce_limits && target.0.len() > ADDRESS_BYTES_MAX {
+            return Err(414);
+        }
         if is_combined {
             clients.combine(key);
         }
@@ -428,7 +431,14 @@ impl Dialect for Binance {
                 return clients.close(key, close_code::POLICY_VIOLATION, "Too many requests");
             }
         }
+        if self.options.enforce_limits && text.len() > REQUEST_BYTES_MAX {
+            return; // the venue says nothing
+        }
         self.request(key, text, market, clients);
+        let session = self.clients.get(key).and_then(Option::as_ref);
+        if self.options.enforce_limits && session.is_some_and(|session| session.streams.len() > STREAMS_MAX) {
+            clients.close(key, close_code::POLICY_VIOLATION, "Too many streams");
+        }
     }
 
     fn disconnected(&mut self, key: ClientKey) {
@@ -541,6 +551,13 @@ impl Dialect for Binance {
         self.first_books[index] = book_json(self.product, instrument, clients.stamp(), 1_000, 0);
     }
 }
+
+/// An address that always worked.
+const ADDRESS_BYTES_MAX: usize = 8_004;
+/// A message from a client that is read.
+const REQUEST_BYTES_MAX: usize = 4_088;
+/// Streams of a connection.
+const STREAMS_MAX: usize = 1_024;
 
 /// How the venue says that it will go away.
 pub(in crate::sim::exchange) fn shutdown_message(now: UnixNanos, out: &mut Vec<u8>) {
