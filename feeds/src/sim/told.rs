@@ -64,7 +64,7 @@ impl Listener<'_> {
             early_book,
             lines: Vec::new(),
         };
-        let (mut updates, mut rest_due) = (0, None);
+        let (mut updates, mut rest_due) = (0, None::<UnixNanos>);
         while updates < self.update_count {
             let next = exchange.advance(now, false).max(UnixNanos(now.0 + 1));
             let batch = exchange.clients().batch(key).expect("the client stays");
@@ -73,16 +73,14 @@ impl Listener<'_> {
                 told.lines.push(Line::Frame(bytes));
                 if frame.kind == MessageKind::BookUpdate {
                     updates += 1;
-                    rest_due.get_or_insert(Some(UnixNanos(now.0 + FETCH_NS)));
+                    rest_due = rest_due.or((updates == 1).then_some(UnixNanos(now.0 + FETCH_NS)));
                 }
             }
             batch.clear();
             now = next;
-            if let Some(Some(due)) = rest_due {
-                if due <= now {
-                    told.lines.extend(ask(&mut exchange, due).map(Line::Rest));
-                    rest_due = Some(None);
-                }
+            if let Some(due) = rest_due.filter(|due| *due <= now) {
+                told.lines.extend(ask(&mut exchange, due).map(Line::Rest));
+                rest_due = None;
             }
         }
         told

@@ -13,9 +13,9 @@
 //!
 //! # What nothing can catch
 //!
-//! A wrong level that is not the best one. Levels beyond the 1,000 of the snapshot, which are not in the book until a
-//! diff brings them: once the price has moved far the book has holes. Orders of the retail price improvement (RPI),
-//! which the venue leaves out of these streams.
+//! A wrong level that is not the best one, until the market comes to it; without tops the best one too. Levels beyond
+//! the 1,000 of the snapshot, which are not in the book until a diff brings them: once the price has moved far the book
+//! has holes. Orders of the retail price improvement (RPI), which the venue leaves out of these streams.
 //!
 //! # Addresses and limits
 //!

@@ -7,6 +7,8 @@
 //! seconds. `cts` is the time of the matching engine, the clock of the trades' `T`; `ts` is when the message was made.
 //!
 //! There is no checksum and no second witness: a delta whose content is wrong cannot be found, only one that is missing.
+//! A level that is wrong, the best one included, is noticed only if it crosses the book.
+//!
 //! An id that goes back is a gap as well: a restart whose snapshot was lost would otherwise leave a book that only looks
 //! quiet. On a gap that topic alone is subscribed anew.
 //!

@@ -1,13 +1,14 @@
 //! The book's logic broken on purpose, one mistake at a time: does anything notice?
 //!
-//! [`Mutated`] is a venue's [`Rules`](super::rules::Rules) with one mistake in them, around a [`Wire`](super::Wire) with one
-//! mistake in it. A whole session is made of them and hears what a simulated client of the venue was told, and what a
+//! [`Mutated`](rules::Mutated) is a venue's [`Rules`](super::rules::Rules) with one mistake in them, around a
+//! [`Wire`](super::Wire) with one mistake in it. A whole session is made of them and hears what a simulated client of the venue was told, and what a
 //! recording holds; beside it stands a book of ordered maps that makes no mistake. What is found out is the first alarm
 //! of the session, and whether it had shown a wrong book before. The session without a mistake is the control: it must
 //! raise no alarm and show no wrong book.
 //!
-//! The table in `docs/venues.md`, "What catches which mistake", is what the tests expect: a change that makes the session
-//! blind, or the table a lie, fails.
+//! The tables in `docs/venues.md`, "What catches which mistake", are what the tests expect: a change that makes a session
+//! blind, or a table a lie, fails, and prints the table as it should be. A witness beside the session, such as a later
+//! comparison with a REST book, would hear each line in [`trial`] and be one more source of alarms.
 
 mod rules;
 mod script;
@@ -19,7 +20,7 @@ mod wire;
 
 use std::cell::Cell;
 
-/// What is done wrong.
+/// What is done wrong; the words of [`ALL`](Mistake::ALL) say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {
     None,

@@ -1,16 +1,14 @@
 //! What a trial hears, and what is done to it so that a mistake can show.
 
-use std::path::PathBuf;
-
 use super::Mistake;
+use super::shadow::FINE;
 use super::wire::ONE_IN;
-use crate::capture::{CaptureReader, Record};
 use crate::sim::market::MarketConfig;
 use crate::sim::told::{self, Listener};
 use crate::types::{SymbolId, VenueId};
 use crate::venue::message::{BookMessage, Kind, Message, Route};
 use crate::venue::wire::Wire;
-use crate::venue::{Outbox, Session, SessionConfig};
+use crate::venue::{Outbox, Session, SessionConfig, roads};
 use crate::{Sink, UnixNanos};
 
 /// One thing that is heard.
@@ -41,6 +39,7 @@ pub(super) enum Hears {
 
 /// What a client hears in one conversation.
 pub(super) struct Script {
+    is_simulated: bool,
     pub(super) lines: Vec<Line>,
     early_book: Option<Vec<u8>>,
 }
@@ -52,6 +51,10 @@ impl Line {
             bytes,
             hears: Hears::Both,
         }
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
     }
 }
 
@@ -92,32 +95,20 @@ impl Script {
         Self {
             lines: lines.collect(),
             early_book: told.early_book,
+            is_simulated: true,
         }
     }
 
     /// The beginning of a recording; `None`, with a printed word, where it is absent.
     pub(super) fn recorded(path: &str) -> Option<Self> {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("../../shared/data")
-            .join(path);
-        if !path.exists() {
-            println!("skipped: no recording at {}", path.display());
-            return None;
-        }
-        let mut reader = CaptureReader::open([path]).unwrap();
-        let mut lines = Vec::new();
-        while lines.len() < RECORDED_LINES_MAX {
-            match reader.next_record().unwrap() {
-                Some(Record::Frame { frame, .. }) if frame.starts_with(b"{\"lastUpdateId\"") => {
-                    lines.push(Line::new(What::Rest, frame.to_vec()));
-                }
-                Some(Record::Frame { frame, .. }) => lines.push(Line::new(What::Frame, frame.to_vec())),
-                Some(_) => {}
-                None => break,
-            }
-        }
+        let frames = roads::recorded(path, RECORDED_LINES_MAX)?;
+        let lines = frames.into_iter().map(|frame| {
+            let is_rest = frame.starts_with(b"{\"lastUpdateId\"");
+            Line::new(if is_rest { What::Rest } else { What::Frame }, frame)
+        });
         Some(Self {
-            lines,
+            is_simulated: false,
+            lines: lines.collect(),
             early_book: None,
         })
     }
@@ -127,6 +118,7 @@ impl Script {
         let mut script = Self {
             lines: self.lines.clone(),
             early_book: self.early_book.clone(),
+            ..*self
         };
         match mistake {
             Mistake::Lost | Mistake::LostUnnoticed => script.lose_updates::<W>(config),
@@ -136,10 +128,11 @@ impl Script {
                 script.lines = half.iter().chain([&reopen]).chain(&self.lines).cloned().collect();
             }
             Mistake::StraddleDropped | Mistake::StraddleRefused | Mistake::ContainedApplied => {
-                script.splice::<W>(config);
+                script.splice::<W>(config)?;
             }
+            Mistake::OrderReversed if self.is_simulated => script.gather::<W>(config),
             Mistake::StaleSeedTaken => {
-                script.splice::<W>(config);
+                script.splice::<W>(config)?;
                 let bytes = script.early_book.take()?;
                 let rest = script.lines.iter().position(|line| line.what == What::Rest)?;
                 script.lines[rest].hears = Hears::Truth;
@@ -159,57 +152,72 @@ impl Script {
 
     /// One update in so many never comes, once the book is whole.
     fn lose_updates<W: Wire>(&mut self, config: &SessionConfig) {
-        let mut wire = reader::<W>(config);
-        let updates = self
-            .lines
-            .iter_mut()
-            .filter(|line| book(&mut wire, line).is_some_and(|book| !book.is_snapshot));
-        for line in updates.skip(ONE_IN).step_by(ONE_IN) {
-            line.hears = Hears::Truth;
+        let updates = self.updates(&mut reader::<W>(config));
+        for (at, _) in updates.into_iter().skip(ONE_IN).step_by(ONE_IN) {
+            self.lines[at].hears = Hears::Truth;
         }
     }
 
     /// The whole book comes by REST, and its id lies within an update. Binance speaks so of itself; on OKX the stream's
     /// snapshot is taken out, and the two updates around the REST book made one.
-    fn splice<W: Wire>(&mut self, config: &SessionConfig) {
+    fn splice<W: Wire>(&mut self, config: &SessionConfig) -> Option<()> {
         if config.venue != VenueId::OkxV5 {
-            return;
+            return Some(());
         }
         let mut wire = reader::<W>(config);
         self.lines
             .retain(|line| book(&mut wire, line).is_none_or(|book| !book.is_snapshot));
-        let Some(rest) = self.lines.iter().position(|line| line.what == What::Rest) else {
-            return;
-        };
-        let mut heads = self
+        let rest = self.lines.iter().position(|line| line.what == What::Rest)?;
+        let heads = self.updates(&mut wire);
+        let behind = heads.partition_point(|(at, _)| *at < rest);
+        let ((gone, first), (kept, second)) = (*heads.get(behind - 1)?, *heads.get(behind)?);
+        let previous = |head: BookMessage| Some(format!("\"prevSeqId\":{}", head.previous_id?));
+        let (old, new) = (previous(second)?, previous(first)?);
+        self.lines[kept].bytes = self.lines[kept].text().replace(&old, &new).into_bytes();
+        self.lines.remove(gone);
+        Some(())
+    }
+
+    /// Kraken: two updates in one message, which then may name a price twice.
+    fn gather<W: Wire>(&mut self, config: &SessionConfig) {
+        let updates = self.updates(&mut reader::<W>(config));
+        for pair in updates.chunks_exact(2) {
+            let (first, second) = (pair[0].0, pair[1].0);
+            self.lines[second].bytes = gathered(self.lines[first].text(), self.lines[second].text()).into_bytes();
+            self.lines[first].bytes.clear();
+        }
+        self.lines.retain(|line| !line.bytes.is_empty());
+    }
+
+    /// Where updates of the book are, and their heads.
+    fn updates<W: Wire>(&self, wire: &mut W) -> Vec<(usize, BookMessage)> {
+        let books = self
             .lines
             .iter()
             .enumerate()
-            .filter_map(|(at, line)| Some((at, book(&mut wire, line)?)));
-        let mut before = None;
-        let (last_before, first_behind) = loop {
-            let Some((at, head)) = heads.next() else { return };
-            match at < rest {
-                true => before = Some((at, head)),
-                false => break (before, (at, head)),
-            }
-        };
-        drop(heads);
-        let (Some((gone, head)), (kept, next)) = (last_before, first_behind) else {
-            return;
-        };
-        let previous = |id: u64| format!("\"prevSeqId\":{id}");
-        let text = String::from_utf8(std::mem::take(&mut self.lines[kept].bytes)).unwrap();
-        let (old, new) = (previous(next.previous_id.unwrap()), previous(head.previous_id.unwrap()));
-        assert!(text.contains(&old));
-        self.lines[kept].bytes = text.replace(&old, &new).into_bytes();
-        self.lines.remove(gone);
+            .filter_map(|(at, line)| Some((at, book(wire, line)?)));
+        books.filter(|(_, book)| !book.is_snapshot).collect()
     }
+}
+
+/// The second message with the levels of the first before its own.
+fn gathered(first: &str, second: &str) -> String {
+    let mut text = second.to_owned();
+    for key in ["\"bids\":[", "\"asks\":["] {
+        let list = |text: &str| {
+            let start = text.find(key).unwrap() + key.len();
+            start..start + text[start..].find(']').unwrap()
+        };
+        let (levels, place) = (&first[list(first)], list(&text));
+        let comma = if levels.is_empty() || place.is_empty() { "" } else { "," };
+        text.insert_str(place.start, &format!("{levels}{comma}"));
+    }
+    text
 }
 
 fn reader<W: Wire>(config: &SessionConfig) -> W {
     let mut wire = W::new(config.symbols.iter().map(String::as_str));
-    assert!(wire.set_scale(SymbolId(0), crate::types::Scale { price: 8, qty: 8 }));
+    assert!(wire.set_scale(SymbolId(0), FINE));
     wire
 }
 

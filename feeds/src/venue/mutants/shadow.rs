@@ -112,3 +112,6 @@ fn moved(mantissa: i64, old: u8, new: u8) -> i64 {
         mantissa / factor
     }
 }
+
+/// As fine as any of these venues prints.
+pub(super) const FINE: Scale = Scale { price: 8, qty: 8 };

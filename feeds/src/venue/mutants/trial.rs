@@ -22,27 +22,30 @@ pub(super) struct Outcome {
     pub(super) shown: usize,
     /// Which of them was the first that was wrong, counted from one.
     pub(super) first_wrong: Option<usize>,
+    /// The book that is shown at the end is right.
+    pub(super) is_right_at_end: bool,
 }
 
-/// How a venue is tried. Without any mistake it is the control.
-#[derive(Clone, Copy)]
-pub(super) struct Bench {
-    /// `None` where the mistake cannot be made, or the conversation cannot show it.
-    pub(super) trial: fn(&SessionConfig, &Script, Mistake) -> Option<Outcome>,
+impl Outcome {
+    /// Books that were shown from the first wrong one on.
+    pub(super) fn wrong(&self) -> usize {
+        self.first_wrong.map_or(0, |first| self.shown + 1 - first)
+    }
 }
 
-impl Bench {
-    pub(super) fn of(venue: VenueId) -> Self {
-        let trial = match venue {
-            VenueId::BinanceSpot => trial::<binance::Binance<binance::spot::Spot>>,
-            VenueId::BinanceUsdm => trial::<binance::Binance<binance::usdm::Usdm>>,
-            VenueId::KrakenV2 => trial::<kraken::Kraken>,
-            VenueId::BybitSpot | VenueId::BybitLinear => trial::<bybit::Bybit>,
-            VenueId::OkxV5 => trial::<okx::Okx>,
-            VenueId::CoinbaseAdvanced => trial::<coinbase::Coinbase>,
-            VenueId::CoinbaseExchange => trial::<coinbase_exchange::CoinbaseExchange>,
-        };
-        Self { trial }
+/// How a venue is tried. Without any mistake it is the control; `None` where the mistake cannot be made, or where the
+/// conversation has nothing that would show it.
+pub(super) type Trial = fn(&SessionConfig, &Script, Mistake) -> Option<Outcome>;
+
+pub(super) fn trial_of(venue: VenueId) -> Trial {
+    match venue {
+        VenueId::BinanceSpot => trial::<binance::Binance<binance::spot::Spot>>,
+        VenueId::BinanceUsdm => trial::<binance::Binance<binance::usdm::Usdm>>,
+        VenueId::KrakenV2 => trial::<kraken::Kraken>,
+        VenueId::BybitSpot | VenueId::BybitLinear => trial::<bybit::Bybit>,
+        VenueId::OkxV5 => trial::<okx::Okx>,
+        VenueId::CoinbaseAdvanced => trial::<coinbase::Coinbase>,
+        VenueId::CoinbaseExchange => trial::<coinbase_exchange::CoinbaseExchange>,
     }
 }
 
@@ -57,6 +60,8 @@ fn trial<R: Rules>(config: &SessionConfig, script: &Script, mistake: Mistake) ->
         }
         // Elsewhere a scale is any that holds the numbers.
         Mistake::DecimalsOff => !R::RESCALES,
+        // Only there a message may name a price twice.
+        Mistake::OrderReversed => config.venue == VenueId::KrakenV2,
         Mistake::LostUnnoticed => R::IS_CHAINED || !R::RESCALES || <R::Wire as Wire>::COUNTS_FRAMES,
         _ => true,
     };
@@ -102,6 +107,9 @@ fn trial<R: Rules>(config: &SessionConfig, script: &Script, mistake: Mistake) ->
         }
     }
     CURRENT.set(Mistake::None);
+    let scale = session.instruments()[0].scale;
+    let book = session.book(SymbolId(0));
+    watch.outcome.is_right_at_end = book.is_some_and(|book| watch.truth.is_now(book, scale));
     Some(watch.outcome)
 }
 

@@ -1,6 +1,7 @@
 //! The book without a mistake, by the plainest reading of the venue's rule.
 
-use super::shadow::Shadow;
+use super::shadow::{FINE, Shadow};
+use crate::book::Book;
 use crate::event::{BookUpdate, LevelChange};
 use crate::types::{Scale, SymbolId};
 use crate::venue::SessionConfig;
@@ -17,6 +18,7 @@ pub(super) struct Truth<W> {
     splices: bool,
     is_whole: bool,
     book: Shadow,
+    /// Zero where the messages have none.
     id: u64,
     kept: Vec<(BookMessage, Vec<LevelChange>)>,
     /// What the book was on the way from a REST snapshot to the newest message that was kept for it.
@@ -73,7 +75,7 @@ impl<W: Wire> Truth<W> {
             self.is_whole = true;
         } else if !self.is_whole {
             return self.kept.push((message, changes));
-        } else if self.splices && message.last_id <= self.id {
+        } else if self.splices && message.last_id <= self.id && self.id != 0 {
             return;
         }
         changes.iter().for_each(|change| self.book.set(change));
@@ -97,16 +99,18 @@ impl<W: Wire> Truth<W> {
         }
     }
 
-    /// Whether that is the book at its update id.
+    /// Whether that is the book as it is now.
+    pub(super) fn is_now(&self, book: &Book, scale: Scale) -> bool {
+        self.book.is_same(book, scale)
+    }
+
+    /// Whether that was the book at its update id.
     pub(super) fn agrees_with(&self, update: &BookUpdate<'_>) -> bool {
         let (book, scale) = (update.book, update.instrument.scale);
-        if !self.splices || update.update_id == self.id {
+        if !self.splices || self.id == 0 || update.update_id == self.id {
             return self.book.is_same(book, scale);
         }
         let mut spliced = self.spliced.iter();
         spliced.any(|(id, truth)| *id == update.update_id && truth.is_same(book, scale))
     }
 }
-
-/// As fine as any of these venues prints.
-const FINE: Scale = Scale { price: 8, qty: 8 };
