@@ -30,6 +30,8 @@ mod load;
 pub mod market;
 mod server;
 mod stats;
+#[cfg(test)]
+pub(crate) mod told;
 mod wire;
 
 pub use capture::{CaptureConfig, CaptureLength, CaptureSummary, CaptureWriteError, market_capture};

@@ -28,6 +28,8 @@ mod json;
 pub mod kraken;
 mod levels;
 pub mod message;
+#[cfg(test)]
+mod mutants;
 pub mod okx;
 mod outbox;
 #[cfg(test)]

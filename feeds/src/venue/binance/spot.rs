@@ -7,8 +7,13 @@
 //! that skips an id is a gap. Quantities are absolute, and deleting a level that is not there is normal.
 //!
 //! The venue has no checksum, and a chain of ids says nothing of the book's content. A `bookTicker` with the update id
-//! of a diff does: where the two disagree the book is not shown any more. What lies below the best levels only a checkpoint
-//! can prove wrong.
+//! of a diff does: where the two disagree the book is not shown any more.
+//!
+//! # What nothing can catch
+//!
+//! Between two checkpoints, a wrong level that is not the best one, until the market comes to it: the ticker speaks of one level of each side, at
+//! the ids that it shares with a diff. Without tops a wrong best level as well, unless it crosses the book. Levels beyond
+//! those of the snapshot, which are not in the book until a diff brings them.
 
 use std::time::Duration;
 

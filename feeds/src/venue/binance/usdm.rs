@@ -13,10 +13,10 @@
 //!
 //! # What nothing can catch
 //!
-//! Until the next checkpoint, a wrong level that is not the best one. Levels beyond the 1,000 of the snapshot, which are
-//! not in the book until a diff brings them: once the price has moved far the book has holes, which a checkpoint sees
-//! when they come up to the fifty best levels. Orders of the retail price improvement (RPI), which the venue leaves out
-//! of these streams.
+//! Between two checkpoints, a wrong level that is not the best one, until the market comes to it; without tops the best
+//! one too. Levels beyond the 1,000 of the snapshot, which are not in the book until a diff brings them: once the price
+//! has moved far the book has holes, which its horizon tells. Orders of the retail price improvement (RPI), which the
+//! venue leaves out of these streams.
 //!
 //! # Addresses and limits
 //!

@@ -6,7 +6,10 @@
 //! nothing. Depth 1 consists of snapshots alone, and repeats the last one, `u` included, when nothing has moved for three
 //! seconds. `cts` is the time of the matching engine, the clock of the trades' `T`; `ts` is when the message was made.
 //!
-//! There is no checksum and no second witness: a delta whose content is wrong is found by a checkpoint or not at all.
+//! There is no checksum and no second witness: a delta whose content is wrong is found by a checkpoint (at depth 1000) or
+//! not at all, only one that is missing is. A level that is wrong, the best one included, is noticed only if it crosses
+//! the book.
+//!
 //! An id that goes back is a gap as well: a restart whose snapshot was lost would otherwise leave a book that only looks
 //! quiet. On a gap that topic alone is subscribed anew.
 //!

@@ -13,7 +13,8 @@
 //! and does not say whose it is: its number may well have been read, and the next one would not show a gap.
 //!
 //! What nothing can catch: the venue has no checksum and no second witness of the same instant, so an unbroken count
-//! proves that every frame was heard, not that the venue's frames make a right book. A snapshot has tens of thousands of
+//! proves that every frame was heard, not that the venue's frames make a right book: a level that is wrong, the best one
+//! included, is noticed only if it crosses the book. A snapshot has tens of thousands of
 //! levels (44,000 and 4.8 MB were seen for BTC-USD). Each side keeps its best 32,768; what was cut off is not sent again
 //! when the market comes near it, so a side that was ever longer may have holes that deep.
 //!

@@ -5,6 +5,9 @@
 //! levels. There are no update ids: the checksum is the only detector of loss, and it is blind below the tenth level.
 //! Cutting back is part of the rule, not tidiness: a client that never does it fails nine checksums in ten.
 //!
+//! What nothing can catch: a wrong level below the tenth, or one that should have been cut away, as long as it stays
+//! there. It is noticed when it rises among the ten. At depth 10 there is nothing below.
+//!
 //! When a checksum fails, that symbol alone is subscribed anew, and its book is not shown until the snapshot's own
 //! checksum has held. Heartbeats show that the connection lives, never that a book does. A refused subscription is
 //! visible only in its answer, and a subscription that was accepted and stays mute only to a timer.

@@ -23,9 +23,9 @@
 //! two per new subscription, of which it starts one in 15 s at most. REST allows 40 books per two seconds and address.
 //!
 //! Before a market opens its book may be crossed, rightly; it is not shown, and fetched again with a growing pause until
-//! it is uncrossed. What nothing can detect: wrong content under right ids between two checkpoints, now that the checksum is
-//! dead; and the
-//! newest trade, which a new subscription repeats without marking it as old.
+//! it is uncrossed. What nothing can detect: between two checkpoints, wrong content under right ids, the best level's
+//! included, unless it crosses the book, now that the checksum is dead; and the newest trade, which a new subscription
+//! repeats without marking it as old.
 
 mod checksum;
 mod parse;
