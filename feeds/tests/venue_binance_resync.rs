@@ -569,3 +569,23 @@ fn paths_name_every_stream() {
         None::<Option<Price>>
     );
 }
+
+#[test]
+fn a_connection_without_a_word_is_opened_anew_sooner_where_its_silences_are_known() {
+    let mut rig = Rig::binance(&["BTCUSDT"]);
+    rig.wait_ms(179_000);
+    assert_eq!(rig.out.reconnect(), None);
+    rig.wait_ms(2_000);
+    assert_eq!(rig.out.reconnect(), Some(ReconnectReason::Silent));
+
+    let (mut rig, mut btc) = (Rig::binance(&["BTCUSDT"]), Market::new("BTCUSDT"));
+    for _ in 0..250 {
+        rig.frame(&btc.trade());
+        rig.wait_ms(20);
+    }
+    rig.out.clear();
+    rig.wait_ms(14_000);
+    assert_eq!(rig.out.reconnect(), None);
+    rig.wait_ms(2_000);
+    assert_eq!(rig.out.reconnect(), Some(ReconnectReason::Silent));
+}

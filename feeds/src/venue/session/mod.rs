@@ -32,6 +32,7 @@ use super::outbox::{Outbox, ReconnectReason};
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
+use liveness::Liveness;
 use symbol::{Phase, SymbolFeed};
 
 /// One connection to one venue.
@@ -52,6 +53,8 @@ pub(super) struct VenueSession<R: Rules> {
     subscription_timeout: Duration,
     book_silence: Duration,
     connection_silence: Option<Duration>,
+    /// The silences of the whole connection, where the venue has no heartbeat.
+    line: Liveness,
     opened_at: Option<UnixNanos>,
     frame_at: UnixNanos,
     sent_at: UnixNanos,
@@ -113,6 +116,7 @@ impl<R: Rules> VenueSession<R> {
             subscription_timeout: config.subscription_timeout,
             book_silence: config.book_silence,
             connection_silence: config.connection_silence,
+            line: Liveness::default(),
             opened_at: None,
             frame_at: UnixNanos(0),
             sent_at: UnixNanos(0),
@@ -160,6 +164,7 @@ impl<R: Rules> VenueSession<R> {
     pub(super) fn on_open<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         self.opened_at = Some(now);
         self.frame_at = now;
+        self.line.begin();
         self.next_sequence = None;
         self.rules.on_open();
         let first_deadline = after(now, self.subscription_timeout);
@@ -250,10 +255,7 @@ impl<R: Rules> VenueSession<R> {
 
     pub(super) fn on_timer<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         let Some(opened_at) = self.opened_at else { return };
-        if self
-            .connection_silence
-            .is_some_and(|silence| now > after(self.frame_at, silence))
-        {
+        if self.is_line_silent(now) {
             out.want_reconnect(ReconnectReason::Silent);
         }
         for index in 0..self.feeds.len() {

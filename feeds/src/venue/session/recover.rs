@@ -60,6 +60,20 @@ impl<R: Rules> VenueSession<R> {
         }
     }
 
+    /// Whether nothing at all has come for so long that the connection may be dead: longer than the venue's heartbeat
+    /// allows, or, where it has none, far longer than this connection is ever silent. A quiet market then loses nothing
+    /// by a new connection; on a dead one nothing would ever come again.
+    pub(super) fn is_line_silent(&mut self, now: UnixNanos) -> bool {
+        match self.connection_silence {
+            Some(silence) => now > after(self.frame_at, silence),
+            None => {
+                self.line.touch_once(self.frame_at);
+                self.line.relax(now);
+                self.line.overdue(now, self.subscription_timeout) >= GIVEN_UP
+            }
+        }
+    }
+
     /// Tells once when a shown book is silent for too long. When that lasts, its subscription is made anew where that
     /// brings the whole book: a quiet market has lost nothing by it, and a dead one is alive again.
     pub(super) fn look_for_silence<S: Sink>(
@@ -77,7 +91,7 @@ impl<R: Rules> VenueSession<R> {
             let silent_ns = feed.liveness.silent_ns(now);
             sink.on_event(FeedEvent::BookStale { symbol, silent_ns });
         }
-        if overdue > 2 && R::SNAPSHOTS.streams() {
+        if overdue >= GIVEN_UP && R::SNAPSHOTS.streams() {
             self.resync(symbol, ResyncReason::Silent, now, sink, out);
         }
     }
@@ -368,6 +382,9 @@ const ATTEMPTS_BEFORE_RECONNECT: u32 = 3;
 
 /// As many REST snapshots may fail before a new subscription is tried: four seconds of back-off.
 const REQUESTS_BEFORE_RESUBSCRIPTION: u32 = 5;
+
+/// A silence is more than a sign of a quiet market when it is so many times too long.
+const GIVEN_UP: u64 = 3;
 
 /// A snapshot of 5,000 levels has about 350 kB.
 const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
