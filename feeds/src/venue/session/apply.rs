@@ -85,6 +85,8 @@ impl<R: Rules> VenueSession<R> {
                         // The venue says itself that nothing has changed.
                         feed.liveness.confirm(context.stamps.receive_time);
                         feed.stale = false;
+                    } else {
+                        feed.passed_over = true;
                     }
                     context.sink.on_event(FeedEvent::Outdated { symbol });
                     return Step::Consumed;
@@ -139,6 +141,7 @@ impl<R: Rules> VenueSession<R> {
         feed.rebased = false;
         feed.liveness.touch(context.stamps.receive_time);
         feed.stale = false;
+        feed.passed_over = false;
         context.stamps.booked = context.clock.ticks();
         let update = BookUpdate {
             instrument,

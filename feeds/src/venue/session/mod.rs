@@ -264,6 +264,7 @@ impl<R: Rules> VenueSession<R> {
             if feed.phase == Phase::Live {
                 self.look_for_silence(symbol, now, sink, out);
             }
+            self.give_up_snapshot(symbol, now, sink, out);
             let feed = &mut self.feeds[index];
             if feed.phase == Phase::Awaiting && feed.reply_due.is_some_and(|due| now > due) {
                 feed.reply_due = None;

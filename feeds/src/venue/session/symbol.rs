@@ -27,6 +27,8 @@ pub(super) struct SymbolFeed {
     pub(super) backlog: Backlog,
     /// When the request for a snapshot that is under way counts as failed.
     pub(super) reply_due: Option<UnixNanos>,
+    /// When a REST snapshot in the book should have been continued.
+    pub(super) continued_by: UnixNanos,
     /// When to subscribe anew: at once, after a back-off, or because nothing came.
     pub(super) resubscribe_at: Option<UnixNanos>,
     /// Attempts to get a whole book since the last one was of use.
@@ -36,6 +38,8 @@ pub(super) struct SymbolFeed {
     pub(super) mute_told: bool,
     pub(super) liveness: Liveness,
     pub(super) stale: bool,
+    /// Since the book last moved a message came that it seemed to contain.
+    pub(super) passed_over: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,12 +73,14 @@ impl SymbolFeed {
             exchange_time: UnixNanos(0),
             backlog: Backlog::new(backlog_bytes),
             reply_due: None,
+            continued_by: UnixNanos(0),
             resubscribe_at: None,
             attempt: 0,
             seen: false,
             mute_told: false,
             liveness: Liveness::default(),
             stale: false,
+            passed_over: false,
         }
     }
 
@@ -95,6 +101,7 @@ impl SymbolFeed {
         self.last_top = None;
         self.rebased = false;
         self.stale = false;
+        self.passed_over = false;
     }
 
     /// What was kept is content of a whole book that has come, or of a subscription that has ended.
