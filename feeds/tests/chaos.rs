@@ -47,6 +47,9 @@ fn no_storm_makes_a_wrong_book_look_right_and_all_books_come_back() {
         struck >= faults && verified > faults,
         "{struck} faults, {verified} books"
     );
+    let has_struck = |kind: &FaultKind| reports.iter().any(|report| report.stats.faults_of(*kind) > 0);
+    let kinds = FaultKind::ALL.into_iter().filter(has_struck).count();
+    assert!(kinds >= 20 || faults < 1_000, "only {kinds} kinds of faults");
 }
 
 /// Nothing on the wire says that these levels are wrong, so the books are shown, and only the judge can tell.

@@ -195,9 +195,13 @@ impl Client {
         // A market that stands still looks like a feed that has died: the client is given time to find it does not.
         self.clock = HastyClock::new(self.clock.now(), 1);
         sim.halt_market();
+        let (mut events, mut stands_since) = (0, Instant::now());
         self.until("a book is not the market's last", Duration::from_secs(10), |client| {
-            let events = sim.stats().market_events;
-            ids.iter().all(|id| client.is_at(*id, events))
+            if std::mem::replace(&mut events, sim.stats().market_events) != events {
+                stands_since = Instant::now();
+            }
+            // Until it has heard of the halt it goes on.
+            stands_since.elapsed() > STANDSTILL && ids.iter().all(|id| client.is_at(*id, events))
         })
     }
 
@@ -339,7 +343,7 @@ impl Client {
     }
 
     fn finish(mut self) -> Report {
-        self.give_up("done");
+        self.feed.detach(self.clock.now(), &mut (), &mut self.judge);
         self.orders = None;
         let fetched = self.fetcher.take().map(JoinHandle::join);
         assert!(matches!(fetched, Some(Ok(()))), "the fetching thread panicked");
@@ -397,5 +401,7 @@ const START: UnixNanos = UnixNanos(1_785_000_000_000_000_000);
 const SYMBOLS: usize = 3;
 /// What each symbol has to show once the storm is over.
 const BOOKS_AFTER_THE_STORM: u64 = 30;
+/// After so long without an event the market has been halted.
+const STANDSTILL: Duration = Duration::from_millis(200);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const TICK_EVERY: Duration = Duration::from_millis(10);
