@@ -84,6 +84,23 @@ pub struct Feed {
     outbox: Outbox,
 }
 
+/// A line, and its slot in the poller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineSlot {
+    /// Which line of the feed.
+    pub line: Line,
+    /// Where the poller has its connection.
+    pub slot: usize,
+}
+
+impl LineSlot {
+    /// The only line of the only feed.
+    pub const ONLY: Self = Self {
+        line: Line::First,
+        slot: 0,
+    };
+}
+
 /// What a poll did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -253,9 +270,8 @@ impl Feed {
     #[inline]
     pub fn poll<C: Clock, S: Sink>(
         &mut self,
-        line: Line,
+        LineSlot { line, slot }: LineSlot,
         poller: &mut Poller,
-        slot: usize,
         clock: C,
         wall: impl Fn(Ticks) -> UnixNanos,
         tap: &mut impl Tap,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, ResyncReason, Stamps, Trade};
-use quantumflow_feeds::feed::{Feed, LinePlan};
+use quantumflow_feeds::feed::{Feed, LinePlan, LineSlot};
 use quantumflow_feeds::net::{DialOptions, Endpoint, IdleStrategy, Poller, RestClient, RestOptions, dial};
 use quantumflow_feeds::sim::{LoadShape, MessageKind, SimConfig, SimHandle, SimSource, Simulator};
 use quantumflow_feeds::venue::{Session, SessionConfig, SnapshotRequest};
@@ -143,9 +143,8 @@ impl Wire {
         self.poller.poll().unwrap();
         if self.poller.is_readable(0) {
             let polled = self.feed.poll(
-                Line::First,
+                LineSlot::ONLY,
                 &mut self.poller,
-                0,
                 NoClock,
                 wall,
                 &mut (),
@@ -358,7 +357,7 @@ fn assert_truth_of_snapshots(
     pick: impl Fn(&Value) -> Option<(Value, [&'static str; 2], &'static str)>,
 ) {
     let names = names(line.feed.session().venue());
-    let mut seen = vec![false; SYMBOLS];
+    let mut seen = [false; SYMBOLS];
     while seen.contains(&false) {
         let message = json(&client.text());
         let Some((symbol, sides, data)) = pick(&message) else {

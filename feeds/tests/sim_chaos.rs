@@ -189,6 +189,36 @@ fn a_kraken_client_that_starts_over_finds_calm_and_right_checksums() {
 }
 
 #[test]
+fn a_venue_is_calmed_and_its_market_halted_on_demand() {
+    let chaos = Chaos {
+        mix: vec![(Fault::SkipUpdate, 1)],
+        ..Chaos::new(5, 500.0)
+    };
+    let sim = storm(VenueId::BinanceSpot, chaos);
+    let mut client = Client::connect(&sim, "/ws/btcusdt@depth");
+    client.patience(Duration::from_millis(400));
+    while sim.stats().faults_fired < 20 {
+        client.text();
+    }
+    sim.calm();
+    let mut whole = 0;
+    let mut last = None;
+    // Of a storm in which every other update is lost, so many in a row are none.
+    while whole < 200 {
+        let diff = json(&client.text());
+        let (first, id) = (diff["U"].as_u64().unwrap(), diff["u"].as_u64().unwrap());
+        let follows = last.replace(id).is_some_and(|last| first == last + 1);
+        whole = if follows { whole + 1 } else { 0 };
+    }
+    sim.halt_market();
+    while matches!(client.next(), Got::Text(_)) {}
+    let events = sim.stats().market_events;
+    assert!(events > 200);
+    assert_eq!(client.next(), Got::Silence, "the connection lives on");
+    assert_eq!(sim.stats().market_events, events);
+}
+
+#[test]
 fn a_storm_that_cannot_be_is_refused_at_the_start() {
     let chaos = Some(Chaos::new(1, -3.0));
     let config = SimConfig {

@@ -569,3 +569,93 @@ fn paths_name_every_stream() {
         None::<Option<Price>>
     );
 }
+
+#[test]
+fn a_connection_without_a_word_is_opened_anew_sooner_where_its_silences_are_known() {
+    let mut rig = Rig::binance(&["BTCUSDT"]);
+    rig.wait_ms(179_000);
+    assert_eq!(rig.out.reconnect(), None);
+    rig.wait_ms(2_000);
+    assert_eq!(rig.out.reconnect(), Some(ReconnectReason::Silent));
+
+    let (mut rig, mut btc) = (Rig::binance(&["BTCUSDT"]), Market::new("BTCUSDT"));
+    for _ in 0..250 {
+        rig.frame(&btc.trade());
+        rig.wait_ms(20);
+    }
+    rig.out.clear();
+    rig.wait_ms(14_000);
+    assert_eq!(rig.out.reconnect(), None);
+    rig.wait_ms(2_000);
+    assert_eq!(rig.out.reconnect(), Some(ReconnectReason::Silent));
+}
+
+#[test]
+fn ids_that_start_again_make_the_book_stale_and_then_fetched_anew() {
+    let (mut rig, mut btc) = (Rig::binance(&["BTCUSDT"]), Market::new("BTCUSDT"));
+    btc.id = 50_000;
+    rig.frame(&btc.diff());
+    rig.snapshot(0, Ok(&btc.snapshot()));
+    rig.frame(&btc.diff());
+    btc.assert_shown(&rig, 0);
+    rig.out.clear();
+    btc.id = 0;
+    for second in 1..=92 {
+        rig.frame(&btc.diff());
+        rig.wait_ms(1_000);
+        let expected = match second {
+            0..=30 => Quality::Verified,
+            31..=90 => Quality::Stale,
+            _ => Quality::Resyncing,
+        };
+        assert_eq!(rig.session.quality(SymbolId(0)), expected, "after {second} s");
+    }
+    assert_eq!(resyncs(&rig, 0), [ResyncReason::Start, ResyncReason::Silent]);
+    assert_eq!(
+        rig.out.snapshot_requests().len(),
+        1,
+        "with the first diff that can wait"
+    );
+    rig.snapshot(0, Ok(&btc.snapshot()));
+    rig.frame(&btc.diff());
+    btc.assert_shown(&rig, 0);
+}
+
+#[test]
+fn a_snapshot_of_before_the_ids_started_again_is_given_up() {
+    let (mut rig, mut btc) = (Rig::binance(&["BTCUSDT"]), Market::new("BTCUSDT"));
+    btc.id = 50_000;
+    rig.frame(&btc.diff());
+    rig.snapshot(0, Ok(&btc.snapshot()));
+    rig.out.clear();
+    // A quiet market is no reason to: the next diff may take its time.
+    rig.wait_ms(16_000);
+    assert_eq!(resyncs(&rig, 0), [ResyncReason::Start]);
+    btc.id = 0;
+    rig.frame(&btc.diff());
+    rig.wait_ms(16_000);
+    assert_eq!(resyncs(&rig, 0), [ResyncReason::Start, ResyncReason::Silent]);
+    rig.frame(&btc.diff());
+    assert_eq!(rig.out.snapshot_requests().len(), 1);
+    rig.snapshot(0, Ok(&btc.snapshot()));
+    rig.frame(&btc.diff());
+    btc.assert_shown(&rig, 0);
+}
+
+#[test]
+fn a_backlog_of_before_the_ids_started_again_does_not_wait_for_ever() {
+    let (mut rig, mut btc) = (Rig::binance(&["BTCUSDT"]), Market::new("BTCUSDT"));
+    btc.id = 50_000;
+    rig.frame(&btc.diff());
+    btc.id = 0;
+    for _ in 0..10 {
+        rig.frame(&btc.diff());
+        let is_asked = !rig.out.snapshot_requests().is_empty();
+        rig.out.clear();
+        if is_asked {
+            rig.snapshot(0, Ok(&btc.snapshot()));
+        }
+        rig.wait_ms(5_000);
+    }
+    btc.assert_shown(&rig, 0);
+}

@@ -388,3 +388,44 @@ fn trades_keep_the_proven_scale_when_a_snapshot_of_other_decimals_fails() {
         "{told}"
     );
 }
+
+/// A message of a book of one bid at 100.0 and one ask at 100.1, the quantity of the bid told, with its right checksum.
+fn one_bid(kind: &str, bid_qty: u32, second: u32) -> String {
+    let checksum = crc32fast::hash(format!("10012000000001000{bid_qty}00000000").as_bytes());
+    let asks = if kind == "snapshot" {
+        "{\"price\":100.1,\"qty\":2.00000000}"
+    } else {
+        ""
+    };
+    format!(
+        "{{\"channel\":\"book\",\"type\":\"{kind}\",\"data\":[{{\"symbol\":\"BTC/USD\",\
+         \"bids\":[{{\"price\":100.0,\"qty\":{bid_qty}.00000000}}],\"asks\":[{asks}],\"checksum\":{checksum},\
+         \"timestamp\":\"2026-08-01T02:53:{second:02}.123456Z\"}}]}}"
+    )
+}
+
+#[test]
+fn an_update_that_comes_behind_its_successor_is_a_gap_though_its_checksum_holds() {
+    let mut rig = Rig::kraken(&["BTC/USD"]);
+    let shown = |rig: &Rig| {
+        let book = rig.session.book(SymbolId(0))?;
+        Some(book.best(Side::Bid).unwrap().qty.0 / 100_000_000)
+    };
+    rig.frame(&one_bid("snapshot", 1, 10));
+    rig.frame(&one_bid("update", 5, 11));
+    rig.frame(&one_bid("update", 7, 11));
+    assert_eq!(shown(&rig), Some(7), "two of one instant");
+    // Quantities are absolute, so that of the earlier one makes the earlier book.
+    rig.frame(&one_bid("update", 9, 13));
+    rig.frame(&one_bid("update", 8, 12));
+    assert_eq!(shown(&rig), None);
+    let is_gap = |event: &FeedEvent| {
+        let reason = |reason| matches!(reason, ResyncReason::SequenceGap { .. });
+        matches!(event, FeedEvent::ResyncStarted { reason: found, .. } if reason(*found))
+    };
+    assert_eq!(rig.log.count(is_gap), 1);
+    // A clock that was set back does not keep the book away.
+    rig.frame(&one_bid("snapshot", 4, 2));
+    rig.frame(&one_bid("update", 3, 3));
+    assert_eq!(shown(&rig), Some(3));
+}

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quantumflow_feeds::feed::{Feed, LineStep, Lost, Tap};
+use quantumflow_feeds::feed::{Feed, LineSlot, LineStep, Lost, Tap};
 use quantumflow_feeds::net::{Connection, Poller};
 use quantumflow_feeds::venue::SnapshotRequest;
 use quantumflow_feeds::ws::close_code;
@@ -159,9 +159,11 @@ impl<O: Output, T: Tap> Shard<O, T> {
         let time = self.sink.time;
         let wall = |ticks| time.at(ticks);
         let polled = slot.feed.poll(
-            at.line,
+            LineSlot {
+                line: at.line,
+                slot: at.slot(),
+            },
             &mut self.poller,
-            at.slot(),
             self.clock,
             wall,
             &mut slot.tap,

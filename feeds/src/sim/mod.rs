@@ -3,7 +3,7 @@
 //! [`Simulator::start`] opens one port that speaks Binance spot's, Kraken v2's or Bybit v5's WebSocket protocol and the REST calls
 //! beside it, plain or over TLS. What it says comes from a generated [`market`] at the pace of a [`LoadShape`], or from
 //! a recording; what goes wrong, from a plan of [`PlannedFault`]s
-//! and from seeded [`Chaos`]; what was sent is counted to the byte in [`SimStats`].
+//! and from seeded [`Chaos`], until [`SimHandle::calm`]; what was sent is counted to the byte in [`SimStats`].
 //! [`market_capture`] writes the same generated messages into a capture, without sockets.
 //!
 //! ```

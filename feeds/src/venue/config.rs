@@ -37,7 +37,8 @@ pub struct SessionConfig {
     /// known. Then it is four times the longest of the last minutes, at least five seconds and at most ten minutes.
     pub book_silence: Duration,
     /// How long the whole connection may stay without a frame, heartbeats included, before it should be opened anew;
-    /// `None` where the venue has no heartbeat that a session sees.
+    /// `None` where the venue has no heartbeat that a session sees: then it is twelve times the longest silence of the
+    /// last minutes, at least fifteen seconds, and three times `subscription_timeout` until those silences are known.
     pub connection_silence: Option<Duration>,
     /// How often each shown book is held against the venue's REST book, where the two have the same ids
     /// ([`Facts::has_checkpoints`](super::Facts)); `None` never asks.

@@ -34,7 +34,7 @@ pub struct Facts {
     /// How long a subscription may stay without an answer or without its first message.
     pub subscription_timeout: Duration,
     /// How long the whole connection may stay without a frame, heartbeats included; `None` where the venue has no
-    /// heartbeat that a session sees.
+    /// heartbeat that a session sees, so that its own silences have to tell.
     pub connection_silence: Option<Duration>,
     /// Whether the ids in its messages are the same on every connection, so that the copies of two connections are known
     /// by them: only then can one connection stand beside another, or take over from it.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quantumflow_benches::upgrade::upgrade;
 use quantumflow_feeds::clock::NoClock;
-use quantumflow_feeds::feed::{Feed, LinePlan};
+use quantumflow_feeds::feed::{Feed, LinePlan, LineSlot};
 use quantumflow_feeds::net::{DialOptions, Endpoint, IdleStrategy, Poller, dial};
 use quantumflow_feeds::venue::{Session, SessionConfig, SnapshotRequest};
 use quantumflow_feeds::ws::{MaskSource, Opcode, encode_frame};
@@ -68,7 +68,7 @@ pub(crate) fn round(args: &Args, load: &Arc<Load>, is_troubled: bool) -> Result<
         if poller.poll()?.ready > 0 && poller.is_readable(0) {
             let polled = line
                 .feed
-                .poll(Line::First, &mut poller, 0, NoClock, |_| now(), &mut (), &mut line.ear);
+                .poll(LineSlot::ONLY, &mut poller, NoClock, |_| now(), &mut (), &mut line.ear);
             if polled.is_err() {
                 break; // the last message was read: the venue has hung up
             }

@@ -172,6 +172,9 @@ pub(super) trait Exchange: Send {
     /// What waits to be written.
     fn clients(&mut self) -> &mut Clients;
 
+    /// A generated market stands still from here on. What has happened is still told, and requests are answered.
+    fn halt(&mut self) {}
+
     /// Events of a generated market so far.
     fn market_events(&self) -> u64 {
         0

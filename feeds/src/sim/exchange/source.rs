@@ -34,9 +34,7 @@ impl Generated {
         // The dialect keeps the first books, for answers that are older than any stream.
         let dialect = dialect(venue, &market, options);
         clients.mind(dialect.manners());
-        for _ in 0..WARM_UP_EVENTS * market.instruments().len() {
-            market.step();
-        }
+        market.warm_up();
         let market_start = market.next().map_or(config.start_time, |(time, _)| time);
         Self {
             market,
@@ -179,13 +177,15 @@ impl Exchange for Generated {
         &mut self.clients
     }
 
+    fn halt(&mut self) {
+        self.pacer = Pacer::new(LoadShape::Steady { rate: 0.0 });
+    }
+
     fn market_events(&self) -> u64 {
         self.events
     }
 }
 
-/// Events of each instrument before the first client can come.
-const WARM_UP_EVENTS: usize = 500;
 /// A call to `advance` handles no more than this, so that requests are heard in between.
 const EVENTS_PER_CALL: usize = 2_000;
 /// How long a source without events sleeps.

@@ -112,6 +112,20 @@ impl Faults {
         self.armed.is_empty() && self.storm.is_none()
     }
 
+    /// Nothing more goes wrong, and the clock is right.
+    pub(in crate::sim) fn calm(&mut self) {
+        self.end_storm();
+        self.armed.clear();
+        self.clock_steps_ms = [0; 2];
+    }
+
+    /// The storm is over, and what it had drawn and not played is forgotten.
+    fn end_storm(&mut self) {
+        self.storm = None;
+        self.armed.retain(|armed| !armed.is_drawn);
+        self.clock_steps_ms[1] = 0;
+    }
+
     /// How many have struck, by kind.
     pub(in crate::sim) fn fired(&self) -> &[u64; FaultKind::ALL.len()] {
         &self.fired
@@ -127,9 +141,7 @@ impl Faults {
     pub(in crate::sim) fn draw(&mut self, now: UnixNanos) {
         let Some(storm) = &mut self.storm else { return };
         if storm.is_over(now) {
-            self.storm = None;
-            self.armed.retain(|armed| !armed.is_drawn);
-            self.clock_steps_ms[1] = 0;
+            self.end_storm();
             return;
         }
         let Some(fault) = storm.draw() else { return };

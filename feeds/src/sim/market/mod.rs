@@ -443,6 +443,13 @@ impl Market {
             .position(|instrument| instrument.config.symbol == symbol)
     }
 
+    /// Lets it live a while, as a simulator does before its first client can come: books that have been traded.
+    pub fn warm_up(&mut self) {
+        for _ in 0..WARM_UP_EVENTS * self.instruments.len() {
+            self.step();
+        }
+    }
+
     /// Lets the ids of an instrument start again, as after a restart of its venue.
     pub(in crate::sim) fn restart_ids(&mut self, index: usize) {
         self.instruments[index].update_id = 0;
@@ -480,6 +487,8 @@ fn worse(side: Side, tick: i64, distance: i64) -> i64 {
     }
 }
 
+/// Events of each instrument, about, before the first client can come.
+const WARM_UP_EVENTS: usize = 500;
 /// The mispricing, in gaps, at which traders lean as far as tanh(1), three quarters.
 const LEAN_GAPS: f64 = 1.5;
 /// How much of the lean shows in aggressive orders, and in who improves an open spread.

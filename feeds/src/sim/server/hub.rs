@@ -28,6 +28,10 @@ pub(super) enum Command {
         target: String,
         reply: SyncSender<RestReply>,
     },
+    /// End the faults.
+    Calm,
+    /// Let the generated market stand still.
+    Halt,
     /// Say good-bye and end.
     Stop,
 }
@@ -130,6 +134,8 @@ impl Hub {
                 let answer = self.exchange.rest(&target, now);
                 let _ = reply.send(answer);
             }
+            Command::Calm => self.exchange.clients().faults.calm(),
+            Command::Halt => self.exchange.halt(),
             Command::Stop => return true,
         }
         false

@@ -170,6 +170,20 @@ impl SimHandle {
         self.counters.read()
     }
 
+    /// Ends the plan of faults and the storm of [`Chaos`]: the venue is healthy from here on and its clock right again.
+    /// Connections that a fault has silenced stay silent.
+    pub fn calm(&self) {
+        // An error here and below: it has been stopped, and is as calm as can be.
+        let _ = self.hub_sender.send(Command::Calm);
+    }
+
+    /// Lets a generated market stand still, as in a trading halt: what has happened is still told, connections, requests
+    /// and heartbeats go on. [`SimStats::market_events`] then says how many events the market has seen since its
+    /// [warm-up](super::market::Market::warm_up).
+    pub fn halt_market(&self) {
+        let _ = self.hub_sender.send(Command::Halt);
+    }
+
     /// Says good-bye to every client (close code 1001), writes what waits, ends all threads, and returns the totals.
     pub fn stop(&mut self) -> SimStats {
         if let Some((hub, acceptor)) = self.threads.take() {

@@ -3,6 +3,10 @@
 //! The rule (venue documentation, "Spot WebSocket order book v2"): apply every level of a message in its order, delete
 //! where the quantity is zero, cut each side back to the subscribed depth, then compare the CRC32 of the ten best
 //! levels. There are no update ids: the checksum is the only detector of loss, and it is blind below the tenth level.
+//! It also holds for the earlier book: an update that comes behind its successor sets the quantity of before, so that the
+//! book is that of before. So an update that is older than the one before it, by the venue's own time of it, is a gap. In
+//! the recordings the times of a book go up with every message.
+//!
 //! Cutting back is part of the rule, not tidiness: a client that never does it fails nine checksums in ten.
 //!
 //! What nothing can catch: a wrong level below the tenth, or one that should have been cut away, as long as it stays
@@ -27,7 +31,7 @@ use std::time::Duration;
 
 use crate::book::Book;
 use crate::event::ResyncReason;
-use crate::types::{Instrument, Scale, SymbolId};
+use crate::types::{Instrument, Scale, SymbolId, UnixNanos};
 
 use super::SessionConfig;
 use super::facts::{Facts, is_plain};
@@ -68,6 +72,8 @@ struct Asked {
     checksum: Checksum,
     /// Levels per side: what was asked for, then what the venue's answer says.
     depth: usize,
+    /// The venue's time of the last message.
+    time: UnixNanos,
 }
 
 impl Rules for Kraken {
@@ -86,6 +92,7 @@ impl Rules for Kraken {
         let asked = || Asked {
             checksum: Checksum::default(),
             depth: config.depth as usize,
+            time: UnixNanos(0),
         };
         Self {
             depth: config.depth,
@@ -123,9 +130,16 @@ impl Rules for Kraken {
 
     #[inline]
     fn prove(&mut self, instrument: &Instrument, book: &Book, message: &BookMessage) -> Result<Proof, ResyncReason> {
-        let got = self.books[instrument.id.index()].checksum.of(book);
+        let asked = &mut self.books[instrument.id.index()];
+        let got = asked.checksum.of(book);
+        let time = message.exchange_time.unwrap_or(asked.time);
+        let before = std::mem::replace(&mut asked.time, time);
         match message.checksum {
             Some(expected) if expected != got => Err(ResyncReason::ChecksumMismatch { expected, got }),
+            _ if time < before && !message.is_snapshot => Err(ResyncReason::SequenceGap {
+                expected: before.0,
+                got: time.0,
+            }),
             _ => Ok(Proof::CHECKSUM),
         }
     }

@@ -68,6 +68,7 @@ impl<R: Rules> VenueSession<R> {
     fn on_book<S: Sink, C: Clock>(&mut self, message: &BookMessage, context: &mut Context<'_, S, C>) -> Step {
         let symbol = message.symbol;
         if self.feeds[symbol.index()].copies.may_repeat && self.is_repeat(message) {
+            self.feeds[symbol.index()].passed_over = true;
             self.tell_repeat(symbol, context.sink);
             return Step::Consumed;
         }
@@ -93,6 +94,8 @@ impl<R: Rules> VenueSession<R> {
                         // The venue says itself that nothing has changed.
                         feed.liveness.confirm(context.stamps.receive_time);
                         feed.stale = false;
+                    } else {
+                        feed.passed_over = true;
                     }
                     context.sink.on_event(FeedEvent::Outdated { symbol });
                     return Step::Consumed;
@@ -159,6 +162,7 @@ impl<R: Rules> VenueSession<R> {
         feed.rebased = false;
         feed.liveness.touch(context.stamps.receive_time);
         feed.stale = false;
+        feed.passed_over = false;
         context.stamps.booked = context.clock.ticks();
         let update = BookUpdate {
             instrument,

@@ -39,6 +39,13 @@ impl Liveness {
         }
     }
 
+    /// Something came at `at`, which may have been told before.
+    pub(super) fn touch_once(&mut self, at: UnixNanos) {
+        if self.touched_at != Some(at) {
+            self.touch(at);
+        }
+    }
+
     /// The venue has said that the book stands where ours does: it is no update, but no silence either.
     pub(super) fn confirm(&mut self, now: UnixNanos) {
         if self.touched_at.is_some() {

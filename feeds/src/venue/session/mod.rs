@@ -41,6 +41,7 @@ use checkpoint::Checkpoints;
 use horizon::SnapshotDepth;
 pub use lines::LineStanding;
 use lines::Lines;
+use liveness::Liveness;
 use symbol::{Phase, SymbolFeed};
 
 /// One connection to one venue, or two that carry the same.
@@ -63,6 +64,8 @@ pub(super) struct VenueSession<R: Rules> {
     subscription_timeout: Duration,
     book_silence: Duration,
     connection_silence: Option<Duration>,
+    /// The silences of the whole feed, where the venue has no heartbeat.
+    line: Liveness,
     opened_at: Option<UnixNanos>,
     lines: Lines,
     sent_at: UnixNanos,
@@ -127,6 +130,7 @@ impl<R: Rules> VenueSession<R> {
             subscription_timeout: config.subscription_timeout,
             book_silence: config.book_silence,
             connection_silence: config.connection_silence,
+            line: Liveness::default(),
             opened_at: None,
             lines: Lines::default(),
             sent_at: UnixNanos(0),
@@ -185,6 +189,7 @@ impl<R: Rules> VenueSession<R> {
             return;
         }
         self.opened_at = Some(now);
+        self.line.begin();
         self.next_sequence = None;
         self.rules.on_open();
         self.checkpoints.begin(now);
@@ -282,12 +287,12 @@ impl<R: Rules> VenueSession<R> {
     pub(super) fn on_timer<S: Sink>(&mut self, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         let Some(opened_at) = self.opened_at else { return };
         out.aim(self.lines.lead);
+        let is_all_silent = self.is_feed_silent(now);
         for line in self.lines.open() {
             let frame_at = self.lines.frame_at[line.index()];
-            let is_silent = self
-                .connection_silence
-                .is_some_and(|silence| now > after(frame_at, silence));
-            if is_silent || self.lines.is_mute(line) {
+            let silence = self.connection_silence;
+            let is_silent = silence.is_some_and(|silence| now > after(frame_at, silence));
+            if is_all_silent || is_silent || self.lines.is_mute(line) {
                 out.want_reconnect(line, ReconnectReason::Silent);
             }
         }
@@ -300,6 +305,7 @@ impl<R: Rules> VenueSession<R> {
             if self.feeds[index].phase == Phase::Live {
                 self.look_for_silence(symbol, now, sink, out);
             }
+            self.give_up_snapshot(symbol, now, sink, out);
             let feed = &mut self.feeds[index];
             if feed.phase == Phase::Awaiting && feed.reply_due.is_some_and(|due| now > due) {
                 feed.reply_due = None;

@@ -60,8 +60,36 @@ impl<R: Rules> VenueSession<R> {
         }
     }
 
+    /// Whether nothing at all has come for so long that each connection may be dead, where the venue has no heartbeat: far
+    /// longer than the feed is ever silent. A quiet market then loses nothing by a new connection; on a dead one nothing
+    /// would ever come again.
+    pub(super) fn is_feed_silent(&mut self, now: UnixNanos) -> bool {
+        if self.connection_silence.is_some() {
+            return false;
+        }
+        let [first, second] = self.lines.frame_at;
+        self.line.touch_once(first.max(second));
+        self.line.relax(now);
+        self.line.overdue(now, self.subscription_timeout) >= GIVEN_UP
+    }
+
+    /// A REST snapshot that all messages seem to precede, for so long, is of before the venue's ids started again.
+    pub(super) fn give_up_snapshot<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        let feed = &self.feeds[symbol.index()];
+        if feed.phase == Phase::Held && feed.passed_over && now > feed.continued_by {
+            self.resync(symbol, ResyncReason::Silent, now, sink, out);
+        }
+    }
+
     /// Tells once when a shown book is silent for too long. When that lasts, its subscription is made anew where that
-    /// brings the whole book: a quiet market has lost nothing by it, and a dead one is alive again.
+    /// brings the whole book: a quiet market has lost nothing by it, and a dead one is alive again. By REST a book is
+    /// fetched anew only if messages of it came that it seems to contain: ids that have started again look like that.
     pub(super) fn look_for_silence<S: Sink>(
         &mut self,
         symbol: SymbolId,
@@ -78,7 +106,7 @@ impl<R: Rules> VenueSession<R> {
             self.checkpoints.hurry(symbol, now);
             sink.on_event(FeedEvent::BookStale { symbol, silent_ns });
         }
-        if overdue > 2 && R::SNAPSHOTS.streams() {
+        if overdue >= GIVEN_UP && (R::SNAPSHOTS.streams() || feed.passed_over) {
             self.resync(symbol, ResyncReason::Silent, now, sink, out);
         }
     }
@@ -298,18 +326,30 @@ impl<R: Rules> VenueSession<R> {
     ) {
         sink.on_event(FeedEvent::SnapshotRejected { symbol, reason });
         if !self.feeds[symbol.index()].backlog.is_empty() {
-            self.request_again(symbol, now, sink, out);
+            self.request_again(symbol, reason, now, sink, out);
         }
     }
 
-    /// The last snapshot was of no use. Where the stream has snapshots too, that is the way out when REST has failed often.
+    /// The last snapshot was of no use. When that has happened often, and the stream has snapshots too, a new subscription
+    /// is the way out. Where it has none and the snapshots are too old, what waits may be of before the venue's ids
+    /// started again, and no snapshot will ever fit it: the wait begins anew with the next update.
     #[cold]
-    fn request_again<S: Sink>(&mut self, symbol: SymbolId, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
+    fn request_again<S: Sink>(
+        &mut self,
+        symbol: SymbolId,
+        reason: SnapshotFault,
+        now: UnixNanos,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
         let feed = &mut self.feeds[symbol.index()];
-        if R::SNAPSHOTS.streams() && feed.attempt >= REQUESTS_BEFORE_RESUBSCRIPTION {
+        let has_failed_often = feed.attempt >= REQUESTS_BEFORE_A_NEW_START;
+        if has_failed_often && R::SNAPSHOTS.streams() {
             feed.outdate_backlog(symbol, sink);
             feed.start_wait(Phase::Idle);
             feed.resubscribe_at = Some(now);
+        } else if has_failed_often && reason == SnapshotFault::TooOld {
+            feed.outdate_backlog(symbol, sink);
         } else {
             self.request(symbol, now, out);
         }
@@ -374,9 +414,13 @@ impl<R: Rules> VenueSession<R> {
         self.lines.current = current;
         self.lines.is_draining = false;
         let waits = !backlog.is_empty();
-        self.feeds[symbol.index()].backlog = backlog;
+        let feed = &mut self.feeds[symbol.index()];
+        feed.backlog = backlog;
+        feed.passed_over = false;
+        feed.continued_by = after(context.stamps.receive_time, self.snapshot_timeout);
         if waits {
-            self.request_again(symbol, context.now(), context.sink, context.out);
+            let now = context.now();
+            self.request_again(symbol, SnapshotFault::TooOld, now, context.sink, context.out);
         }
     }
 }
@@ -387,8 +431,11 @@ const REFUSED_RETRY: std::time::Duration = std::time::Duration::from_secs(60);
 /// When so many subscriptions in a row stay mute the connection itself is the suspect.
 const ATTEMPTS_BEFORE_RECONNECT: u32 = 3;
 
-/// As many REST snapshots may fail before a new subscription is tried: four seconds of back-off.
-const REQUESTS_BEFORE_RESUBSCRIPTION: u32 = 5;
+/// As many REST snapshots may fail before what waits for one is given up: four seconds of back-off.
+const REQUESTS_BEFORE_A_NEW_START: u32 = 5;
+
+/// A silence is more than a sign of a quiet market when it is so many times too long.
+const GIVEN_UP: u64 = 3;
 
 /// A snapshot of 5,000 levels has about 350 kB.
 const SNAPSHOT_BYTES_MAX: usize = 16 << 20;

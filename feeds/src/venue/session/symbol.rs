@@ -28,6 +28,8 @@ pub(super) struct SymbolFeed {
     pub(super) backlog: Backlog,
     /// When the request for a snapshot that is under way counts as failed.
     pub(super) reply_due: Option<UnixNanos>,
+    /// When a REST snapshot in the book should have been continued.
+    pub(super) continued_by: UnixNanos,
     /// When to subscribe anew: at once, after a back-off, or because nothing came.
     pub(super) resubscribe_at: Option<UnixNanos>,
     /// Attempts to get a whole book since the last one was of use.
@@ -38,6 +40,8 @@ pub(super) struct SymbolFeed {
     pub(super) liveness: Liveness,
     pub(super) stale: bool,
     pub(super) copies: Copies,
+    /// Since the book last moved a message came that it seemed to contain.
+    pub(super) passed_over: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +75,7 @@ impl SymbolFeed {
             exchange_time: UnixNanos(0),
             backlog: Backlog::new(backlog_bytes),
             reply_due: None,
+            continued_by: UnixNanos(0),
             resubscribe_at: None,
             attempt: 0,
             seen: false,
@@ -78,6 +83,7 @@ impl SymbolFeed {
             liveness: Liveness::default(),
             stale: false,
             copies: Copies::default(),
+            passed_over: false,
         }
     }
 
@@ -99,6 +105,7 @@ impl SymbolFeed {
         self.last_top = None;
         self.rebased = false;
         self.stale = false;
+        self.passed_over = false;
     }
 
     /// What was kept is content of a whole book that has come, or of a subscription that has ended.
