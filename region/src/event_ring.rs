@@ -52,19 +52,24 @@ impl<W: Words> Ring<'_, W> {
             is_recording: self.slots.load(self.slot(recorded)) == recorded.wrapping_mul(2).wrapping_add(1),
             events: Vec::new(),
         };
-        // One past the cursor: a thread that died between the last word of an event and the cursor has recorded it.
-        for sequence in recorded.saturating_sub(self.capacity)..=recorded {
-            if let Slot::Whole(words) = read_slot::<N>(self.slots, self.slot(sequence), sequence) {
-                copy.events.push((sequence, words));
-            }
+        for sequence in recorded.saturating_sub(self.capacity)..recorded {
+            self.copy_event(sequence, &mut copy);
         }
-        // By the stamp and not by what was copied: the event may have been overwritten since, and a count that one look
-        // has given must not be smaller in the next.
+        // One past the cursor: a thread that died between the last word of an event and the cursor has recorded it. By the
+        // stamp and not by what can be copied: the event may have been overwritten since, and a count that one look has
+        // given must not be smaller in the next.
         let whole = recorded.wrapping_mul(2).wrapping_add(2);
         if self.slots.load(self.slot(recorded)) >= whole {
             copy.recorded = recorded.wrapping_add(1);
+            self.copy_event(recorded, &mut copy);
         }
         copy
+    }
+
+    fn copy_event<const N: usize>(&self, sequence: u64, copy: &mut RingCopy<N>) {
+        if let Slot::Whole(words) = read_slot::<N>(self.slots, self.slot(sequence), sequence) {
+            copy.events.push((sequence, words));
+        }
     }
 }
 
