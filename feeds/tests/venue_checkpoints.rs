@@ -450,6 +450,7 @@ fn more_symbols_than_there_is_time_for_are_late_alike() {
     let names: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).collect();
     let mut rig = Rig::open(&SessionConfig {
         book_silence: Duration::from_secs(3_600),
+        backlog_bytes: 64 << 10,
         ..config(&names)
     });
     let mut markets: Vec<Market> = names.iter().map(|name| Market::new(name)).collect();
