@@ -133,10 +133,10 @@ impl<R: Rules> VenueSession<R> {
         if checkpoints.interval.is_none() {
             return;
         }
-        let is_due = |(feed, due): &(&super::SymbolFeed, &UnixNanos)| feed.phase == Phase::Live && **due <= now;
-        let all = || self.feeds.iter().zip(&checkpoints.due).enumerate();
-        let stale = all().find(|(_, of)| is_due(of) && of.0.stale);
-        let Some((index, (feed, _))) = stale.or_else(|| all().find(|(_, of)| is_due(of))) else {
+        let all = self.feeds.iter().zip(&checkpoints.due).enumerate();
+        let due = all.filter(|(_, (feed, due))| feed.phase == Phase::Live && **due <= now);
+        // Stale ones first, then whoever has waited longest: where there are too many, all are late alike.
+        let Some((index, (feed, _))) = due.min_by_key(|(_, (feed, due))| (!feed.stale, **due)) else {
             return;
         };
         let symbol = self.instruments[index].id;
@@ -181,7 +181,7 @@ impl<R: Rules> VenueSession<R> {
                 pending.ahead = Some((*checkpoint, last_id));
                 pending.deadline = after(now, GRACE);
             }
-            Ok(checkpoint) => self.hold_against(&{ *checkpoint }, now, sink, out),
+            Ok(checkpoint) => self.hold_against(checkpoint, now, sink, out),
             Err(SnapshotFault::Malformed | SnapshotFault::TooOld) => {
                 self.miss(symbol, CheckpointMiss::Malformed, now, sink);
             }
@@ -193,8 +193,14 @@ impl<R: Rules> VenueSession<R> {
     #[cold]
     pub(super) fn catch_up<S: Sink>(&mut self, symbol: SymbolId, now: UnixNanos, sink: &mut S, out: &mut Outbox) {
         let last_id = self.feeds[symbol.index()].last_id;
-        let ahead = self.checkpoints.pending.as_ref().and_then(|pending| pending.ahead);
-        if let Some((checkpoint, _)) = ahead.filter(|(checkpoint, _)| checkpoint.update_id <= last_id) {
+        let pending = &mut self.checkpoints.pending;
+        let ahead = pending.as_ref().and_then(|pending| pending.ahead.as_ref());
+        if ahead.is_some_and(|(checkpoint, _)| checkpoint.update_id <= last_id)
+            && let Some(Pending {
+                ahead: Some((checkpoint, _)),
+                ..
+            }) = pending.take()
+        {
             self.hold_against(&checkpoint, now, sink, out);
         }
     }
@@ -316,7 +322,7 @@ impl<R: Rules> VenueSession<R> {
     /// It is over: the symbol's next turn comes after the interval, sooner where it still is silent.
     fn conclude(&mut self, symbol: SymbolId, now: UnixNanos) {
         self.checkpoints.stop();
-        self.checkpoints.suspect = None;
+        self.checkpoints.suspect = self.checkpoints.suspect.filter(|(of, ..)| *of != symbol);
         let interval = self.checkpoints.interval.unwrap_or(Duration::MAX);
         let is_stale = self.feeds[symbol.index()].stale;
         let wait = if is_stale { interval.min(AGAIN) } else { interval };
