@@ -7,7 +7,9 @@
 //! s<body> t<body>   the REST snapshot of the first symbol, of the second
 //! u       v         there is none
 //! w<ms>             so much time passes, and a timer fires
-//! r                 the connection is lost and opened anew
+//! r                 the connections are lost and one is opened anew
+//! l                 what follows comes on the other of two connections, which is opened if need be
+//! k                 that connection is lost, if there is another
 //! ```
 //!
 //! Other lines, and frames that are not UTF-8 (a WebSocket refuses them first), are left out.
@@ -20,7 +22,7 @@ use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, ResyncReason, SnapshotFault, Stamps, TopOfBook, Trade};
 use quantumflow_feeds::sim::{CaptureConfig, CaptureLength, market_capture};
 use quantumflow_feeds::venue::{Outbox, Session, SessionConfig};
-use quantumflow_feeds::{Quality, Scale, Side, Sink, SymbolId, UnixNanos, VenueId};
+use quantumflow_feeds::{Line, Quality, Scale, Side, Sink, SymbolId, UnixNanos, VenueId};
 
 /// The symbols of every script.
 pub fn symbols(venue: VenueId) -> [&'static str; 2] {
@@ -63,9 +65,18 @@ fn markets(venue: VenueId) -> Vec<Vec<u8>> {
                     Record::Snapshot { body, .. } => (b't', body),
                     _ => continue,
                 };
-                script.push(what);
-                script.extend_from_slice(text);
-                script.push(b'\n');
+                // One of them by two connections.
+                let copies: &[&[u8]] = if seed == 2 && what == b'f' {
+                    &[b"", b"l\n"]
+                } else {
+                    &[b""]
+                };
+                for turn in copies {
+                    script.extend_from_slice(turn);
+                    script.push(what);
+                    script.extend_from_slice(text);
+                    script.push(b'\n');
+                }
             }
             script.extend_from_slice(b"w40000\nr\nu\nw1000\n");
             script
@@ -125,6 +136,7 @@ fn play_once(venue: VenueId, lines: &[Vec<u8>]) -> Option<(usize, u32, u32)> {
     let mut now = UnixNanos(1_767_571_200_000_000_000);
     let mut mismatch = None;
     session.on_open(now, &mut witness, &mut out);
+    let (mut line_at, mut is_open) = (Line::First, [true, false]);
     for (number, line) in lines.iter().enumerate() {
         let Some((&what, rest)) = line.split_first() else {
             continue;
@@ -151,8 +163,26 @@ fn play_once(venue: VenueId, lines: &[Vec<u8>]) -> Option<(usize, u32, u32)> {
                 now = UnixNanos(now.0.saturating_add(ms.saturating_mul(1_000_000)));
                 session.on_timer(now, &mut witness, &mut out);
             }
-            b'r' => {
+            b'l' if venue.facts().shares_ids => {
+                line_at = line_at.other();
+                session.select(line_at);
+                if !std::mem::replace(&mut is_open[line_at.index()], true) {
+                    session.on_open(now, &mut witness, &mut out);
+                }
+            }
+            b'k' if is_open == [true; 2] => {
+                is_open[line_at.index()] = false;
                 session.on_close(&mut witness);
+                line_at = line_at.other();
+                session.select(line_at);
+            }
+            b'r' => {
+                for line in Line::ALL.into_iter().filter(|line| is_open[line.index()]) {
+                    session.select(line);
+                    session.on_close(&mut witness);
+                }
+                (line_at, is_open) = (Line::First, [true, false]);
+                session.select(line_at);
                 assert!(
                     (0..2).all(|id| session.book(SymbolId(id)).is_none()),
                     "a book without a connection"

@@ -125,3 +125,104 @@ impl Succession {
 
 /// How long two lines stand side by side at the most where one is to take over.
 const OVERLAP_MAX: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const PLAN: LinePlan = LinePlan {
+        is_redundant: false,
+        life: Some(HOUR),
+        makes_before_breaks: true,
+    };
+
+    fn at(seconds: u64) -> UnixNanos {
+        UnixNanos(seconds * 1_000_000_000)
+    }
+
+    /// One line, an hour and a second old, whose successor was asked for.
+    fn succeeding() -> Succession {
+        let mut lines = Succession::new(PLAN);
+        lines.on_open(Line::First, at(0));
+        let unheard = |_| LineStanding::Unheard;
+        assert_eq!(lines.next_step(at(3600), unheard), None);
+        assert_eq!(lines.next_step(at(3601), unheard), Some(LineStep::Dial(Line::Second)));
+        assert_eq!(lines.next_step(at(3602), unheard), None, "it is asked for once");
+        lines
+    }
+
+    #[test]
+    fn an_old_line_goes_when_its_successor_carries_everything() {
+        let mut lines = succeeding();
+        lines.on_open(Line::Second, at(3603));
+        assert_eq!(lines.next_step(at(3604), |_| LineStanding::Heard), None);
+        let step = lines.next_step(at(3605), |_| LineStanding::Joined);
+        assert_eq!(step, Some(LineStep::GiveUp(Line::First)));
+        lines.on_close(Line::First);
+        assert!(!lines.is_wanted(Line::First) && lines.is_wanted(Line::Second));
+        assert_eq!(lines.next_step(at(3606), |_| LineStanding::Unheard), None);
+        // And so on, the other way round.
+        let step = lines.next_step(at(7204), |_| LineStanding::Unheard);
+        assert_eq!(step, Some(LineStep::Dial(Line::First)));
+    }
+
+    #[test]
+    fn a_quiet_book_does_not_hold_the_succession_up_but_a_mute_line_does() {
+        let mut lines = succeeding();
+        lines.on_open(Line::Second, at(3603));
+        assert_eq!(lines.next_step(at(3623), |_| LineStanding::Heard), None);
+        assert_eq!(lines.next_step(at(9999), |_| LineStanding::Unheard), None);
+        let step = lines.next_step(at(3624), |_| LineStanding::Heard);
+        assert_eq!(step, Some(LineStep::GiveUp(Line::First)));
+    }
+
+    #[test]
+    fn a_line_that_ends_before_its_successor_is_there_is_not_dialled_again() {
+        let mut lines = succeeding();
+        assert!(lines.is_wanted(Line::First));
+        lines.on_close(Line::First);
+        assert!(!lines.is_wanted(Line::First) && lines.is_wanted(Line::Second));
+        lines.on_open(Line::Second, at(3610));
+        assert_eq!(lines.next_step(at(3611), |_| LineStanding::Unheard), None);
+    }
+
+    #[test]
+    fn a_successor_that_is_lost_is_dialled_again() {
+        let mut lines = succeeding();
+        lines.on_open(Line::Second, at(3603));
+        lines.on_close(Line::Second);
+        assert!(lines.is_wanted(Line::Second) && lines.is_wanted(Line::First));
+    }
+
+    #[test]
+    fn a_line_that_the_venue_will_end_has_a_successor_at_once() {
+        let mut lines = Succession::new(PLAN);
+        lines.on_open(Line::First, at(0));
+        assert!(lines.leaves(Line::First));
+        let step = lines.next_step(at(1), |_| LineStanding::Unheard);
+        assert_eq!(step, Some(LineStep::Dial(Line::Second)));
+        let mut single = Succession::new(LinePlan::SINGLE);
+        single.on_open(Line::First, at(0));
+        assert!(!single.leaves(Line::First), "it is replaced when it has ended");
+        assert_eq!(single.next_step(at(1), |_| LineStanding::Unheard), None);
+    }
+
+    #[test]
+    fn of_two_lines_for_good_one_at_a_time_is_renewed() {
+        let mut lines = Succession::new(LinePlan {
+            is_redundant: true,
+            ..PLAN
+        });
+        lines.on_open(Line::First, at(0));
+        lines.on_open(Line::Second, at(0));
+        let step = lines.next_step(at(3601), |_| LineStanding::Joined);
+        assert_eq!(step, Some(LineStep::GiveUp(Line::First)));
+        lines.on_close(Line::First);
+        assert!(lines.is_wanted(Line::First));
+        lines.on_open(Line::First, at(3602));
+        assert_eq!(lines.next_step(at(3603), |_| LineStanding::Unheard), None);
+        let step = lines.next_step(at(3604), |_| LineStanding::Joined);
+        assert_eq!(step, Some(LineStep::GiveUp(Line::Second)));
+    }
+}
