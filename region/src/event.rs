@@ -74,8 +74,8 @@ pub const LOSSES: [&str; 11] = [
     "server_shutdown",
     "silent",
     "not_acknowledged",
-    "succeeded",
     "dial",
+    "succeeded",
 ];
 
 /// Why a book was withdrawn.
@@ -198,6 +198,6 @@ mod tests {
         let reason = EventKind::FeedLost.declaration().a;
         assert_eq!(reason.code("closed"), 0);
         assert_eq!(reason.code("dial"), 9);
-        assert_eq!(reason.code("no such reason"), 10, "a number without a name");
+        assert_eq!(reason.code("no such reason"), 11, "a number without a name");
     }
 }

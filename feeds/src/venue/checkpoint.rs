@@ -196,9 +196,9 @@ mod tests {
         ];
         for (venue, body) in rows {
             let checkpoint = read(venue, body).unwrap();
-            let scale = Scale { price: 1, qty: 0 };
+            let scale = Scale { price: 2, qty: 3 };
             let bids: Vec<_> = checkpoint.levels(Side::Bid, scale).unwrap().collect();
-            assert_eq!((checkpoint.update_id, bids), (7, vec![level(101, 1)]), "{venue}");
+            assert_eq!((checkpoint.update_id, bids), (7, vec![level(1010, 1000)]), "{venue}");
             for len in 0..body.len() {
                 assert!(read(venue, &body[..len]).is_err(), "{venue} cut to {len}");
             }

@@ -295,7 +295,7 @@ mod tests {
             },
             "backlog_bytes = 1",
         );
-        let many: Vec<String> = (0..129).map(|n| format!("A{n}USDT")).collect();
-        check(SessionConfig::new(VenueId::BinanceSpot, many), "129 symbols");
+        let many: Vec<String> = (0..513).map(|n| format!("A{n}USDT")).collect();
+        check(SessionConfig::new(VenueId::BinanceSpot, many), "513 symbols");
     }
 }
