@@ -48,41 +48,34 @@ fn right_books_agree_and_are_counted() {
                 .iter()
                 .all(|symbol| checkpoints(snapshot, symbol, "match") >= 1.0)
         });
-        let (_, _, snapshot) = rig.finish();
+        let snapshot = rig.snapshot();
         for symbol in symbols {
             assert_eq!(checkpoints(&snapshot, symbol, "mismatch"), 0.0, "{id} {symbol}");
         }
         assert_eq!(total(&snapshot, &catalogue::BOOK_RESYNCS, &[]), 0.0, "{id}");
+        rig.finish();
     }
 }
 
-/// Levels that were below the seed and come up to the best ones without a change of theirs are not in the book: its ids and
-/// its best bid and ask are right all the time.
+/// Levels that were below the seed and come up without a change of theirs are not in the book, which says how deep it is
+/// known: it is not contradicted for what it never claimed.
 #[test]
-fn the_holes_of_a_book_that_was_seeded_with_few_levels_are_found() {
+fn the_holes_of_a_book_that_was_seeded_with_few_levels_are_not_held_against_it() {
     let id = VenueId::BinanceSpot;
     let mut rig = Rig::start(venue(id, 4_000.0, Vec::new()), &feed(id, 100), None);
-    rig.wait_for("a difference", |snapshot| {
-        checkpoints(snapshot, "BTCUSDT", "mismatch") >= 1.0
+    rig.wait_for("two rounds", |snapshot| {
+        let judged =
+            |symbol: &&str| ["match", "mismatch", "missed"].map(|result| checkpoints(snapshot, symbol, result));
+        let symbols = id.facts().symbols;
+        symbols.iter().all(|symbol| judged(&symbol).iter().sum::<f64>() >= 2.0)
     });
-    rig.wait_for("the book to come back", |snapshot| {
-        let snapshots = total(snapshot, &catalogue::SNAPSHOTS_PROCESSED, &[("symbol", "BTCUSDT")]);
-        snapshots >= 2.0 && is_verified(snapshot, "BTCUSDT")
-    });
-    let events = rig.events("binance/BTCUSDT");
-    let started = events.iter().filter(|event| event.starts_with("resync_started"));
-    let reasons: Vec<_> = started
-        .map(|event| event.split(' ').nth(2).unwrap_or_default())
-        .collect();
-    assert_eq!(reasons[..2], ["reason=start", "reason=checkpoint_differs"]);
-    let (_, _, snapshot) = rig.finish();
-    assert_eq!(
-        total(&snapshot, &catalogue::BOOK_TOP_DISAGREEMENTS, &[]),
-        0.0,
-        "nothing else has seen it"
-    );
-    assert_eq!(total(&snapshot, &catalogue::BOOK_GAPS, &[]), 0.0);
-    assert_eq!(total(&snapshot, &catalogue::FEED_RECONNECTIONS, &[]), 0.0);
+    let snapshot = rig.snapshot();
+    for symbol in id.facts().symbols {
+        assert_eq!(checkpoints(&snapshot, symbol, "mismatch"), 0.0, "{symbol}");
+    }
+    assert!(checkpoints(&snapshot, "BTCUSDT", "match") + checkpoints(&snapshot, "ETHUSDT", "match") > 0.0);
+    assert_eq!(total(&snapshot, &catalogue::BOOK_RESYNCS, &[]), 0.0);
+    rig.finish();
 }
 
 /// Of all venues Binance alone has no heartbeat that a session sees.
