@@ -64,7 +64,7 @@ pub(crate) fn round(args: &Args, load: &Arc<Load>, is_troubled: bool) -> Result<
     }
     line.settle()?;
     let mut next_tick = start;
-    while !venue.is_finished() {
+    loop {
         if poller.poll()?.ready > 0 && poller.is_readable(0) {
             let polled = line
                 .feed
