@@ -19,7 +19,7 @@ use crate::os::TimeBase;
 /// What is replayed, and how.
 #[derive(Clone, Debug)]
 pub struct ReplayPlan {
-    /// The files of one connection, joined in this order.
+    /// The files of one feed, joined in this order.
     pub paths: Vec<PathBuf>,
     /// Whose protocol they speak.
     pub venue: VenueId,

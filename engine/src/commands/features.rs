@@ -19,7 +19,7 @@ Example: quantumflow features --venue binance --symbol BTCUSDT --out features.cs
 Columns: exchange_time_ns, update_id, segment, bid, ask, beyond_horizon (1 where features looked further into the book than
 it is known), then one per feature, headed name:version.")]
 pub(super) struct Args {
-    /// The files of one connection, joined in this order (plain, .gz or .zst)
+    /// The files of one feed, joined in this order (plain, .gz or .zst)
     #[arg(required = true)]
     capture: Vec<PathBuf>,
     #[command(flatten)]

@@ -23,7 +23,7 @@ Examples:
   quantumflow replay --venue binance --symbol BTCUSDT day1.gz day2.gz
   quantumflow replay --venue kraken --symbol BTC/USD --depth 25 --predictions out.jsonl capture.zst")]
 pub(super) struct Args {
-    /// The files of one connection, joined in this order (plain, .gz or .zst)
+    /// The files of one feed, joined in this order (plain, .gz or .zst)
     #[arg(required = true)]
     capture: Vec<PathBuf>,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use crate::venue::{SessionConfig, after};
 
 use super::VenueSession;
 use super::compare::{Comparer, Comparison};
-use super::history::History;
+use super::history::{History, Place};
 use super::symbol::Phase;
 
 /// The checkpoints of a connection.
@@ -216,14 +216,7 @@ impl<R: Rules> VenueSession<R> {
         let Some(place) = self.checkpoints.history.find(checkpoint.update_id) else {
             return self.miss(symbol, CheckpointMiss::TooOld, now, sink);
         };
-        let scale = self.instruments[symbol.index()].scale;
-        let Checkpoints {
-            history,
-            comparer,
-            known_to,
-            ..
-        } = &mut self.checkpoints;
-        match comparer.compare(checkpoint, &feed.book, *known_to, scale, history, place) {
+        match self.compare(checkpoint, place) {
             Comparison::Same => self.matched(symbol, checkpoint.update_id, is_present.then_some(now), now, sink),
             Comparison::Missed(reason) => self.miss(symbol, reason, now, sink),
             Comparison::Differs(difference) => {
@@ -241,6 +234,18 @@ impl<R: Rules> VenueSession<R> {
                 }
             }
         }
+    }
+
+    fn compare(&mut self, checkpoint: &Checkpoint, place: Place) -> Comparison {
+        let index = checkpoint.symbol.index();
+        let (book, scale) = (&self.feeds[index].book, self.instruments[index].scale);
+        let Checkpoints {
+            history,
+            comparer,
+            known_to,
+            ..
+        } = &mut self.checkpoints;
+        comparer.compare(checkpoint, book, *known_to, scale, history, place)
     }
 
     /// The stream had time to come to the id of the REST book and did not.
@@ -262,14 +267,7 @@ impl<R: Rules> VenueSession<R> {
         let Some(place) = present.filter(|_| feed.last_id == stood_at) else {
             return self.miss(symbol, CheckpointMiss::Ahead, now, sink);
         };
-        let scale = self.instruments[symbol.index()].scale;
-        let Checkpoints {
-            history,
-            comparer,
-            known_to,
-            ..
-        } = &mut self.checkpoints;
-        match comparer.compare(checkpoint, &feed.book, *known_to, scale, history, place) {
+        match self.compare(checkpoint, place) {
             // Ids may go on without a change that the stream would tell.
             Comparison::Same => self.matched(symbol, checkpoint.update_id, Some(now), now, sink),
             Comparison::Missed(reason) => self.miss(symbol, reason, now, sink),
