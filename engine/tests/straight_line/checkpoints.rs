@@ -67,7 +67,7 @@ fn the_holes_of_a_book_that_was_seeded_with_few_levels_are_not_held_against_it()
         let judged =
             |symbol: &&str| ["match", "mismatch", "missed"].map(|result| checkpoints(snapshot, symbol, result));
         let symbols = id.facts().symbols;
-        symbols.iter().all(|symbol| judged(&symbol).iter().sum::<f64>() >= 2.0)
+        symbols.iter().all(|symbol| judged(symbol).iter().sum::<f64>() >= 2.0)
     });
     let snapshot = rig.snapshot();
     for symbol in id.facts().symbols {
