@@ -104,7 +104,9 @@ impl<R: Rules> VenueSession<R> {
             }
         }
         if feed.copies.may_repeat {
-            feed.copies.continued(self.lines.current, self.lines.has_copies());
+            let is_shown = feed.phase == Phase::Live;
+            feed.copies
+                .continued(self.lines.current, self.lines.has_copies(), is_shown);
         }
         let update_id = R::update_id(feed.last_id, message);
         let is_watched = self.checkpoints.watches(symbol);

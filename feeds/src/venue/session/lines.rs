@@ -163,10 +163,15 @@ impl Copies {
         self.is_joined[line.index()] = true;
     }
 
-    /// `line` has brought what comes next.
+    /// `line` has brought what comes next. Before a book is shown no trades are told: with its first message on, this
+    /// line's are, and the other's from where it proves to have no hole. `is_shown` says whether it is.
     #[cold]
-    pub(super) fn continued(&mut self, line: Line, has_copies: bool) {
+    pub(super) fn continued(&mut self, line: Line, has_copies: bool, is_shown: bool) {
         self.join(line);
+        if !is_shown {
+            self.trades.heard_from = [None; 2];
+            self.trades.heard_from[line.index()] = Some(0);
+        }
         self.is_past = [false; 2];
         self.missing = None;
         self.may_repeat = has_copies;
