@@ -10,17 +10,16 @@ use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::RestError;
 use quantumflow_feeds::venue::{Checkpoint, CheckpointReader};
 
+use super::snapshots::Waiting;
 use super::{Breakers, LOOK_EVERY, SnapshotSource};
 use crate::hot::{CheckpointReply, ColdSide, SnapshotOrder};
-use crate::os::wall_clock;
 
 /// The thread's state.
 #[derive(Debug)]
 pub struct CheckpointFetcher {
     sources: Vec<(SnapshotSource, CheckpointReader)>,
     cold: ColdSide,
-    /// Orders whose time has not come.
-    waiting: Vec<SnapshotOrder>,
+    waiting: Waiting,
     breakers: Breakers,
 }
 
@@ -34,7 +33,7 @@ impl CheckpointFetcher {
         Self {
             sources: sources.into_iter().map(with_reader).collect(),
             cold,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             breakers,
         }
     }
@@ -42,13 +41,8 @@ impl CheckpointFetcher {
     /// Works until `stop` is set.
     pub fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            while let Some(order) = self.cold.take_checkpoint_order() {
-                self.waiting.push(order);
-            }
-            let now = wall_clock();
-            match self.waiting.iter().position(|order| order.not_before <= now) {
-                Some(due) => {
-                    let SnapshotOrder { feed, symbol, .. } = self.waiting.swap_remove(due);
+            match self.waiting.next_due(|| self.cold.take_checkpoint_order()) {
+                Some(SnapshotOrder { feed, symbol, .. }) => {
                     let book = self.fetch(usize::from(feed), symbol);
                     // A session that gets no answer gives the order up.
                     let _ = self.cold.deliver_checkpoint(CheckpointReply { feed, symbol, book });

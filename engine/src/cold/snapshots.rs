@@ -25,13 +25,26 @@ pub struct SnapshotSource {
     pub urls: Vec<String>,
 }
 
+/// Orders whose time has not come.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Vec<SnapshotOrder>);
+
+impl Waiting {
+    /// Takes over what was ordered since; an order whose time has come.
+    pub(super) fn next_due(&mut self, ordered: impl FnMut() -> Option<SnapshotOrder>) -> Option<SnapshotOrder> {
+        self.0.extend(std::iter::from_fn(ordered));
+        let now = wall_clock();
+        let due = self.0.iter().position(|order| order.not_before <= now)?;
+        Some(self.0.swap_remove(due))
+    }
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub struct SnapshotFetcher {
     sources: Vec<SnapshotSource>,
     cold: ColdSide,
-    /// Orders whose time has not come.
-    waiting: Vec<SnapshotOrder>,
+    waiting: Waiting,
     breakers: Breakers,
 }
 
@@ -41,7 +54,7 @@ impl SnapshotFetcher {
         Self {
             sources,
             cold,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             breakers,
         }
     }
@@ -49,15 +62,8 @@ impl SnapshotFetcher {
     /// Works until `stop` is set.
     pub fn run(mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
-            while let Some(order) = self.cold.take_snapshot_order() {
-                self.waiting.push(order);
-            }
-            let now = wall_clock();
-            match self.waiting.iter().position(|order| order.not_before <= now) {
-                Some(due) => {
-                    let order = self.waiting.swap_remove(due);
-                    self.carry_out(order, stop);
-                }
+            match self.waiting.next_due(|| self.cold.take_snapshot_order()) {
+                Some(order) => self.carry_out(order, stop),
                 None => thread::sleep(LOOK_EVERY),
             }
         }

@@ -65,13 +65,19 @@ impl FeedLine {
         self.feed as usize * Line::ALL.len() + self.line.index()
     }
 
+    /// A line of the feed with that index.
+    #[inline]
+    pub(super) const fn of(feed: usize, line: Line) -> Self {
+        Self {
+            feed: feed as u16,
+            line,
+        }
+    }
+
     /// The one at that place.
     #[inline]
     pub const fn at_slot(slot: usize) -> Self {
-        Self {
-            feed: (slot / Line::ALL.len()) as u16,
-            line: Line::ALL[slot % Line::ALL.len()],
-        }
+        Self::of(slot / Line::ALL.len(), Line::ALL[slot % Line::ALL.len()])
     }
 }
 

@@ -194,10 +194,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
             self.sink.tell_clock(now);
             for line in Line::ALL {
                 if self.feeds[index].must_order[line.index()] {
-                    self.dial(FeedLine {
-                        feed: index as u16,
-                        line,
-                    });
+                    self.dial(FeedLine::of(index, line));
                 }
             }
             self.settle(index);
@@ -207,15 +204,11 @@ impl<O: Output, T: Tap> Shard<O, T> {
 
     /// A line that needs a successor gets one, and one that has it goes.
     fn take_step(&mut self, index: usize, now: UnixNanos) {
-        let at = |line| FeedLine {
-            feed: index as u16,
-            line,
-        };
         match self.feeds[index].feed.next_step(now) {
-            Some(LineStep::Dial(line)) => self.dial(at(line)),
+            Some(LineStep::Dial(line)) => self.dial(FeedLine::of(index, line)),
             Some(LineStep::GiveUp(line)) => {
                 self.sink.mailbox().book_shown(index as u16); // the successor is of use
-                self.lose(at(line), &Lost::Succeeded);
+                self.lose(FeedLine::of(index, line), &Lost::Succeeded);
             }
             None => {}
         }
@@ -261,8 +254,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
             });
         };
         if let Err((line, lost)) = slot.feed.settle(now, &mut slot.tap, order) {
-            let feed = index as u16;
-            self.lose(FeedLine { feed, line }, &lost);
+            self.lose(FeedLine::of(index, line), &lost);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::decimal::{self, Decimals};
 use crate::event::LevelChange;
-use crate::types::{Price, Qty, Side, UnixNanos};
+use crate::types::{Price, Qty, Scale, Side, UnixNanos};
 
 use super::json::Json;
 use super::message::{MessageDecimals, ParseError, Scalers};
@@ -85,6 +85,23 @@ pub(super) fn level_decimals<'tape, 'text>(
         printed.qty = printed.qty.max(decimals_of(qty)?);
     }
     Ok(())
+}
+
+/// Both sides of a whole book, bids first, at the scale that `scale_of` makes of the decimals in it.
+pub(super) fn whole_book<'tape, 'text>(
+    [bids, asks]: [Option<Json<'tape, 'text>>; 2],
+    split: impl Fn(Json<'tape, 'text>) -> Option<[Option<Json<'tape, 'text>>; 2]> + Copy,
+    scale_of: impl FnOnce(MessageDecimals) -> Result<Scale, ParseError>,
+    changes: &mut Vec<LevelChange>,
+) -> Result<Scale, ParseError> {
+    let mut needed = MessageDecimals::default();
+    level_decimals(bids, split, &mut needed)?;
+    level_decimals(asks, split, &mut needed)?;
+    let scale = scale_of(needed)?;
+    let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
+    levels(bids, Side::Bid, scalers, split, changes)?;
+    levels(asks, Side::Ask, scalers, split, changes)?;
+    Ok(scale)
 }
 
 /// A level as `["price","qty"]`, perhaps with more behind it.

@@ -73,6 +73,12 @@ pub(super) enum Subject {
     Other(Notice),
 }
 
+impl Subject {
+    pub(super) fn book(symbol: SymbolId, is_snapshot: bool) -> Self {
+        Self::Market(symbol, if is_snapshot { Kind::Snapshot } else { Kind::Update })
+    }
+}
+
 /// Reads frames of a [`Format`].
 pub struct FormatReader<F> {
     symbols: SymbolTable,

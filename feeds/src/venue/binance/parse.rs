@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId};
-use crate::venue::fields::{decimal_of, decimals_of, level_decimals, levels, millis, pair, required, whole};
+use crate::venue::fields::{
+    decimal_of, decimals_of, level_decimals, levels, millis, pair, required, whole, whole_book,
+};
 use crate::venue::json::{Json, JsonReader};
 use crate::venue::message::{
     Answer, BookMessage, Kind, Market, Message, MessageDecimals, Notice, ParseError, Print, Route, Scalers, Ticker,
@@ -118,13 +120,8 @@ impl<P: Product> Wire for ProductParser<P> {
             let [last_update_id, bids, asks] = json
                 .get(["lastUpdateId", "bids", "asks"])
                 .ok_or(ParseError::Malformed)?;
-            let mut needed = MessageDecimals::default();
-            level_decimals(bids, pair, &mut needed)?;
-            level_decimals(asks, pair, &mut needed)?;
-            let scale = P::snapshot_scale(first_decimals(bids, asks)?, needed);
-            let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
-            levels(bids, Side::Bid, scalers, pair, out)?;
-            levels(asks, Side::Ask, scalers, pair, out)?;
+            let scale_of = |needed| Ok(P::snapshot_scale(first_decimals(bids, asks)?, needed));
+            let scale = whole_book([bids, asks], pair, scale_of, out)?;
             Ok((whole(last_update_id)?, scale))
         });
         read.unwrap_or(Err(ParseError::Malformed))

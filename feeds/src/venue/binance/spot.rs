@@ -11,9 +11,9 @@
 //!
 //! # What nothing can catch
 //!
-//! Between two checkpoints, a wrong level that is not the best one, until the market comes to it: the ticker speaks of one level of each side, at
-//! the ids that it shares with a diff. Without tops a wrong best level as well, unless it crosses the book. Levels beyond
-//! those of the snapshot, which are not in the book until a diff brings them.
+//! Between two checkpoints, a wrong level that is not the best one, until the market comes to it: the ticker speaks of
+//! one level of each side, at the ids that it shares with a diff. Without tops a wrong best level as well, unless it
+//! crosses the book. Levels beyond those of the snapshot, which are not in the book until a diff brings them.
 
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId};
-use crate::venue::fields::{decimal_of, level_decimals, levels, millis, pair, required, text, whole};
+use crate::venue::fields::{decimal_of, level_decimals, levels, millis, pair, required, text, whole, whole_book};
 use crate::venue::format::{Format, FormatReader, Head, Subject};
 use crate::venue::json::Json;
-use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print, Scalers};
+use crate::venue::message::{Answer, BookMessage, Kind, Message, MessageDecimals, Notice, ParseError, Print};
 use crate::venue::symbols::{SymbolTable, named_in};
 use crate::venue::wire::ScalerTable;
 
@@ -36,15 +36,13 @@ impl Format for BybitFormat {
     }
 
     fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
-        let (symbol, kind) = match open(json, symbols)? {
+        Ok(match open(json, symbols)? {
             Content::Book {
                 symbol, is_snapshot, ..
-            } if is_snapshot => (symbol, Kind::Snapshot),
-            Content::Book { symbol, .. } => (symbol, Kind::Update),
-            Content::Trades { symbol, .. } => (symbol, Kind::Trades),
-            Content::Other(notice) => return Ok(Subject::Other(notice)),
-        };
-        Ok(Subject::Market(symbol, kind))
+            } => Subject::book(symbol, is_snapshot),
+            Content::Trades { symbol, .. } => Subject::Market(symbol, Kind::Trades),
+            Content::Other(notice) => Subject::Other(notice),
+        })
     }
 
     fn read(
@@ -99,13 +97,7 @@ impl Format for BybitFormat {
             return Err(ParseError::Malformed);
         }
         let [bids, asks, id] = required(result)?.get(["b", "a", "u"]).ok_or(ParseError::Malformed)?;
-        let mut needed = MessageDecimals::default();
-        level_decimals(bids, pair, &mut needed)?;
-        level_decimals(asks, pair, &mut needed)?;
-        let scale = needed.significant();
-        let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
-        levels(bids, Side::Bid, scalers, pair, out)?;
-        levels(asks, Side::Ask, scalers, pair, out)?;
+        let scale = whole_book([bids, asks], pair, |needed| Ok(needed.significant()), out)?;
         Ok((whole(id)?, scale))
     }
 

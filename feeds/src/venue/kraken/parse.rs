@@ -43,15 +43,13 @@ impl Format for KrakenFormat {
     }
 
     fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
-        let (symbol, kind) = match open(json, symbols)? {
+        Ok(match open(json, symbols)? {
             Content::Book {
                 symbol, is_snapshot, ..
-            } if is_snapshot => (symbol, Kind::Snapshot),
-            Content::Book { symbol, .. } => (symbol, Kind::Update),
-            Content::Trades { first, .. } => (first, Kind::Trades),
-            Content::Other(notice) => return Ok(Subject::Other(notice)),
-        };
-        Ok(Subject::Market(symbol, kind))
+            } => Subject::book(symbol, is_snapshot),
+            Content::Trades { first, .. } => Subject::Market(first, Kind::Trades),
+            Content::Other(notice) => Subject::Other(notice),
+        })
     }
 
     fn read(

@@ -3,7 +3,7 @@
 use crate::event::LevelChange;
 use crate::types::{Price, Qty, Scale, Side, SymbolId};
 use crate::venue::fields::{
-    decimal_of, decimals_of, level_decimals, levels, millis, required, text, whole, whole_text,
+    decimal_of, decimals_of, level_decimals, levels, millis, required, text, whole, whole_book, whole_text,
 };
 use crate::venue::format::{Format, FormatReader, Head, Subject};
 use crate::venue::json::Json;
@@ -42,15 +42,13 @@ impl Format for OkxFormat {
     }
 
     fn subject(json: Json<'_, '_>, symbols: &SymbolTable) -> Result<Subject, ParseError> {
-        let (symbol, kind) = match open(json, symbols)? {
+        Ok(match open(json, symbols)? {
             Content::Book {
                 symbol, is_snapshot, ..
-            } if is_snapshot => (symbol, Kind::Snapshot),
-            Content::Book { symbol, .. } => (symbol, Kind::Update),
-            Content::Trades { symbol, .. } => (symbol, Kind::Trades),
-            Content::Other(notice) => return Ok(Subject::Other(notice)),
-        };
-        Ok(Subject::Market(symbol, kind))
+            } => Subject::book(symbol, is_snapshot),
+            Content::Trades { symbol, .. } => Subject::Market(symbol, Kind::Trades),
+            Content::Other(notice) => Subject::Other(notice),
+        })
     }
 
     fn read(
@@ -103,13 +101,7 @@ impl Format for OkxFormat {
         }
         let item = required(data)?.only_item().ok_or(ParseError::Malformed)?;
         let [bids, asks, last_id] = item.get(["bids", "asks", "seqId"]).ok_or(ParseError::Malformed)?;
-        let mut needed = MessageDecimals::default();
-        level_decimals(bids, level, &mut needed)?;
-        level_decimals(asks, level, &mut needed)?;
-        let scale = needed.significant();
-        let scalers = Scalers::new(scale).ok_or(ParseError::NumberOutOfRange)?;
-        levels(bids, Side::Bid, scalers, level, out)?;
-        levels(asks, Side::Ask, scalers, level, out)?;
+        let scale = whole_book([bids, asks], level, |needed| Ok(needed.significant()), out)?;
         Ok((whole(last_id)?, scale))
     }
 

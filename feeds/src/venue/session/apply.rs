@@ -253,13 +253,13 @@ impl<R: Rules> VenueSession<R> {
         for print in &self.prints {
             let symbol = print.symbol;
             let feed = &mut self.feeds[symbol.index()];
-            if feed.told_scale.is_some() && Self::is_told(&self.lines, feed, print) {
+            if feed.told_scale.is_none() {
+                context.sink.on_event(FeedEvent::Outdated { symbol });
+            } else if Self::is_told(&self.lines, feed, print) {
                 self.tell_repeat(symbol, context.sink);
-            } else if feed.told_scale.is_some() {
+            } else {
                 let trade = print.told(&self.instruments[symbol.index()]);
                 context.sink.on_trade(&trade, context.stamps);
-            } else {
-                context.sink.on_event(FeedEvent::Outdated { symbol });
             }
         }
     }

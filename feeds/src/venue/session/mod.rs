@@ -65,7 +65,7 @@ pub(super) struct VenueSession<R: Rules> {
     book_silence: Duration,
     connection_silence: Option<Duration>,
     /// The silences of the whole feed, where the venue has no heartbeat.
-    line: Liveness,
+    silences: Liveness,
     opened_at: Option<UnixNanos>,
     lines: Lines,
     sent_at: UnixNanos,
@@ -130,7 +130,7 @@ impl<R: Rules> VenueSession<R> {
             subscription_timeout: config.subscription_timeout,
             book_silence: config.book_silence,
             connection_silence: config.connection_silence,
-            line: Liveness::default(),
+            silences: Liveness::default(),
             opened_at: None,
             lines: Lines::default(),
             sent_at: UnixNanos(0),
@@ -189,7 +189,7 @@ impl<R: Rules> VenueSession<R> {
             return;
         }
         self.opened_at = Some(now);
-        self.line.begin();
+        self.silences.begin();
         self.next_sequence = None;
         self.rules.on_open();
         self.checkpoints.begin(now);

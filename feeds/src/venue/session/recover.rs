@@ -68,9 +68,9 @@ impl<R: Rules> VenueSession<R> {
             return false;
         }
         let [first, second] = self.lines.frame_at;
-        self.line.touch_once(first.max(second));
-        self.line.relax(now);
-        self.line.overdue(now, self.subscription_timeout) >= GIVEN_UP
+        self.silences.touch_once(first.max(second));
+        self.silences.relax(now);
+        self.silences.overdue(now, self.subscription_timeout) >= GIVEN_UP
     }
 
     /// A REST snapshot that all messages seem to precede, for so long, is of before the venue's ids started again.
