@@ -89,6 +89,14 @@ impl Book {
         }
     }
 
+    /// Allocates and touches memory for `level_count` more levels per side, wherever they will lie, as
+    /// [`with_limits`](Self::with_limits) does for an empty book.
+    pub fn reserve(&mut self, level_count: usize) {
+        for ladder in [&mut self.bids, &mut self.asks] {
+            ladder.reserve(level_count);
+        }
+    }
+
     /// Empties both sides, without a horizon, and keeps their memory.
     pub fn clear(&mut self) {
         for ladder in [&mut self.bids, &mut self.asks] {

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Ticks};
 use crate::event::{FeedEvent, FrameFault, Sink, SnapshotFault, Stamps};
 use crate::net::{Connection, ConnectionError, Drained, Poller};
 use crate::types::{Instrument, Line, SymbolId, UnixNanos};
-use crate::venue::{Checkpoint, Outbox, ReconnectReason, Session, SnapshotRequest};
+use crate::venue::{Checkpoint, Outbox, ReconnectReason, RestSnapshot, Session, SnapshotRequest};
 use crate::ws::{Message, SendError, WsError};
 
 use succession::Succession;
@@ -332,11 +332,12 @@ impl Feed {
         }
     }
 
-    /// Gives the session the REST snapshot that it ordered, or the news that there is none.
+    /// Gives the session the REST snapshot that it ordered, or the news that there is none. In the snapshot is then the
+    /// book that was replaced.
     pub fn snapshot<C: Clock, S: Sink>(
         &mut self,
         symbol: SymbolId,
-        body: Result<&[u8], SnapshotFault>,
+        reply: Result<&mut RestSnapshot, SnapshotFault>,
         now: UnixNanos,
         clock: C,
         tap: &mut impl Tap,
@@ -345,9 +346,10 @@ impl Feed {
         if !self.is_connected() {
             return;
         }
-        if let (Ok(body), Some(instrument)) = (body, self.session.instruments().get(symbol.index())) {
-            tap.snapshot(now, &instrument.symbol, body);
+        if let (Ok(snapshot), Some(instrument)) = (&reply, self.session.instruments().get(symbol.index())) {
+            tap.snapshot(now, &instrument.symbol, &snapshot.body);
         }
+        let book = reply.and_then(|snapshot| snapshot.book.as_mut().map_err(|fault| *fault));
         let at = clock.ticks();
         let mut stamps = Stamps {
             kernel: None,
@@ -361,7 +363,7 @@ impl Feed {
             booked: at,
         };
         self.session
-            .on_snapshot(symbol, body, &mut stamps, clock, sink, &mut self.outbox);
+            .on_rest_book(symbol, book, &mut stamps, clock, sink, &mut self.outbox);
     }
 
     /// Gives the session the REST book that it ordered to hold a shown one against, or the news that there is none.

@@ -14,7 +14,7 @@ use quantumflow_feeds::event::{BookUpdate, FeedEvent, ResyncReason, Stamps, Trad
 use quantumflow_feeds::feed::{Feed, LinePlan, LineSlot};
 use quantumflow_feeds::net::{DialOptions, Endpoint, IdleStrategy, Poller, RestClient, RestOptions, dial};
 use quantumflow_feeds::sim::{LoadShape, MessageKind, SimConfig, SimHandle, SimSource, Simulator};
-use quantumflow_feeds::venue::{Session, SessionConfig, SnapshotRequest};
+use quantumflow_feeds::venue::{BookReader, Session, SessionConfig, SnapshotRequest};
 use quantumflow_feeds::ws::MaskSource;
 use quantumflow_feeds::{Line, Side, Sink, SymbolId, UnixNanos, VenueId};
 use serde_json::Value;
@@ -165,8 +165,15 @@ impl Wire {
             self.fetched.push(now());
             let body = self.rest.get(&format!("{}{path}", self.sim.rest_url()));
             let body = body.unwrap_or_else(|error| panic!("snapshot {}: {error}", self.fetched.len()));
-            self.feed
-                .snapshot(order.symbol, Ok(&body), now(), NoClock, &mut (), &mut self.heard);
+            let mut snapshot = BookReader::new(self.feed.session().venue()).snapshot(body);
+            self.feed.snapshot(
+                order.symbol,
+                Ok(&mut snapshot),
+                now(),
+                NoClock,
+                &mut (),
+                &mut self.heard,
+            );
             self.settle();
         }
     }

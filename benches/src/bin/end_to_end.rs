@@ -41,7 +41,7 @@ use quantumflow_feeds::net::{
     DialOptions, Endpoint, IdleStrategy, Poller, TestCertificate, TlsClientConfig, TlsRoots, TlsServerConfig,
     TlsServerOptions, TlsServerStream, dial,
 };
-use quantumflow_feeds::venue::{Session, SessionConfig};
+use quantumflow_feeds::venue::{BookReader, Session, SessionConfig};
 use quantumflow_feeds::ws::{MaskSource, Opcode, encode_frame};
 use quantumflow_feeds::{Clock, Ticks, VenueId};
 use quantumflow_region::{RegionOptions, RegionReader, RegionWriter, Snapshot, catalogue};
@@ -296,16 +296,16 @@ impl Hot {
         let (cold, stop, id) = (self.cold.clone(), Arc::clone(stop), first.first_id - 1);
         thread::spawn(move || {
             let body = format!(r#"{{"lastUpdateId":{id},"bids":[["1.25","1.001"]],"asks":[["999999.25","1.001"]]}}"#);
+            let mut reader = BookReader::new(VenueId::BinanceSpot);
             while !stop.load(Ordering::Relaxed) {
                 if let Some(order) = cold.take_snapshot_order() {
-                    let body = Ok(body.clone().into_bytes());
                     let _ = cold.deliver_snapshot(SnapshotReply {
                         feed: order.feed,
                         symbol: order.symbol,
-                        body,
+                        snapshot: Ok(Box::new(reader.snapshot(body.clone().into_bytes()))),
                     });
                 }
-                cold.drop_spent_bodies();
+                cold.drop_spent_snapshots();
                 thread::sleep(Duration::from_millis(1));
             }
         })

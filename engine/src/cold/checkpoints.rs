@@ -8,7 +8,7 @@ use std::thread;
 
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::RestError;
-use quantumflow_feeds::venue::{Checkpoint, CheckpointReader};
+use quantumflow_feeds::venue::{BookReader, Checkpoint};
 
 use super::snapshots::Waiting;
 use super::{Breakers, LOOK_EVERY, SnapshotSource};
@@ -17,7 +17,7 @@ use crate::hot::{CheckpointReply, ColdSide, SnapshotOrder};
 /// The thread's state.
 #[derive(Debug)]
 pub struct CheckpointFetcher {
-    sources: Vec<(SnapshotSource, CheckpointReader)>,
+    sources: Vec<(SnapshotSource, BookReader)>,
     cold: ColdSide,
     waiting: Waiting,
     breakers: Breakers,
@@ -26,12 +26,8 @@ pub struct CheckpointFetcher {
 impl CheckpointFetcher {
     /// One source per feed, in the order of the configuration; without addresses where a feed has no checkpoints.
     pub fn new(sources: Vec<SnapshotSource>, cold: ColdSide, breakers: Breakers) -> Self {
-        let with_reader = |source: SnapshotSource| {
-            let reader = CheckpointReader::new(source.venue);
-            (source, reader)
-        };
         Self {
-            sources: sources.into_iter().map(with_reader).collect(),
+            sources: sources.into_iter().map(SnapshotSource::with_reader).collect(),
             cold,
             waiting: Waiting::default(),
             breakers,
@@ -69,7 +65,7 @@ impl CheckpointFetcher {
             }
             super::snapshots::fault(&error)
         })?;
-        reader.read(symbol, &body).inspect_err(|_| {
+        reader.checkpoint(symbol, &body).inspect_err(|_| {
             tracing::warn!(
                 url,
                 bytes = body.len(),

@@ -143,7 +143,7 @@ impl Housekeeping {
         let now = wall_clock();
         self.live.heartbeat(now.0, boottime_ns());
         self.cells.log_events_dropped.set_total(self.cold.dropped_events());
-        self.cold.drop_spent_bodies();
+        self.cold.drop_spent_snapshots();
         while let Some(event) = self.cold.take_event() {
             self.log(&event);
         }

@@ -1,14 +1,15 @@
-//! Fetches REST snapshots for sessions that wait for one, and hands the bytes over.
+//! Fetches REST snapshots for sessions that wait for one, and makes books of them, off the hot path.
 //!
 //! Orders are carried out one after another: a venue's REST budget is small, and whoever asks for ten books at once is
-//! the first to be refused. What a body means is for the session to decide.
+//! the first to be refused. Whether a book continues what came since is for the session to decide.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use quantumflow_feeds::VenueId;
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::{RestClient, RestError};
-use quantumflow_feeds::{SymbolId, VenueId};
+use quantumflow_feeds::venue::BookReader;
 
 use super::{Breakers, LOOK_EVERY};
 use crate::hot::{ColdSide, SnapshotOrder, SnapshotReply};
@@ -23,6 +24,14 @@ pub struct SnapshotSource {
     pub client: RestClient,
     /// The full address for each instrument.
     pub urls: Vec<String>,
+}
+
+impl SnapshotSource {
+    /// With what reads its books.
+    pub(super) fn with_reader(self) -> (Self, BookReader) {
+        let reader = BookReader::new(self.venue);
+        (self, reader)
+    }
 }
 
 /// Orders whose time has not come.
@@ -42,7 +51,7 @@ impl Waiting {
 /// The thread's state.
 #[derive(Debug)]
 pub struct SnapshotFetcher {
-    sources: Vec<SnapshotSource>,
+    sources: Vec<(SnapshotSource, BookReader)>,
     cold: ColdSide,
     waiting: Waiting,
     breakers: Breakers,
@@ -52,7 +61,7 @@ impl SnapshotFetcher {
     /// One source per feed, in the order of the configuration. `breakers` are told what the venues answer.
     pub fn new(sources: Vec<SnapshotSource>, cold: ColdSide, breakers: Breakers) -> Self {
         Self {
-            sources,
+            sources: sources.into_iter().map(SnapshotSource::with_reader).collect(),
             cold,
             waiting: Waiting::default(),
             breakers,
@@ -69,11 +78,14 @@ impl SnapshotFetcher {
         }
     }
 
-    fn carry_out(&self, order: SnapshotOrder, stop: &AtomicBool) {
+    fn carry_out(&mut self, order: SnapshotOrder, stop: &AtomicBool) {
         let SnapshotOrder {
             feed, symbol, attempt, ..
         } = order;
-        let Some((source, url)) = self.source(feed, symbol) else {
+        let source = self.sources.get_mut(usize::from(feed));
+        let Some((source, reader, url)) =
+            source.and_then(|(source, reader)| Some((&*source, reader, source.urls.get(symbol.index())?)))
+        else {
             tracing::error!(
                 feed,
                 symbol = symbol.0,
@@ -81,10 +93,10 @@ impl SnapshotFetcher {
             );
             return;
         };
-        let body = match source.client.get(url) {
+        let snapshot = match source.client.get(url) {
             Ok(body) => {
                 tracing::debug!(url, bytes = body.len(), attempt, "snapshot fetched");
-                Ok(body)
+                Ok(Box::new(reader.snapshot(body)))
             }
             Err(error) => {
                 tracing::warn!(
@@ -102,7 +114,7 @@ impl SnapshotFetcher {
                 Err(fault(&error))
             }
         };
-        let mut reply = SnapshotReply { feed, symbol, body };
+        let mut reply = SnapshotReply { feed, symbol, snapshot };
         while let Err(back) = self.cold.deliver_snapshot(reply) {
             if stop.load(Ordering::Relaxed) {
                 return;
@@ -110,11 +122,6 @@ impl SnapshotFetcher {
             reply = back;
             thread::sleep(LOOK_EVERY);
         }
-    }
-
-    fn source(&self, feed: u16, symbol: SymbolId) -> Option<(&SnapshotSource, &str)> {
-        let source = self.sources.get(usize::from(feed))?;
-        Some((source, source.urls.get(symbol.index())?))
     }
 }
 

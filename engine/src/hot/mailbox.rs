@@ -1,6 +1,6 @@
 //! The hot thread's only way to and from the cold ones: bounded queues that never wait.
 //!
-//! Everything that owns memory makes a round trip: a REST body or a dead connection goes back to the cold side to be
+//! Everything that owns memory makes a round trip: a replaced book or a dead connection goes back to the cold side to be
 //! dropped there, so that the hot thread frees nothing either.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_queue::ArrayQueue;
 use quantumflow_feeds::event::SnapshotFault;
 use quantumflow_feeds::net::Connection;
-use quantumflow_feeds::venue::{Checkpoint, SnapshotPurpose};
+use quantumflow_feeds::venue::{Checkpoint, RestSnapshot, SnapshotPurpose};
 use quantumflow_feeds::{FeedEvent, Line, SymbolId, UnixNanos};
 
 /// What happened on the hot thread, for the log. `Copy`: it passes through the queue without an allocation.
@@ -114,8 +114,8 @@ pub struct SnapshotReply {
     pub feed: u16,
     /// For which instrument.
     pub symbol: SymbolId,
-    /// The body, or why there is none.
-    pub body: Result<Vec<u8>, SnapshotFault>,
+    /// What came, or why nothing did.
+    pub snapshot: Result<Box<RestSnapshot>, SnapshotFault>,
 }
 
 /// What came of a [`SnapshotOrder`] for a checkpoint. By value: there is nothing to give back.
@@ -147,7 +147,7 @@ struct Queues {
     line_orders: ArrayQueue<LineOrder>,
     snapshot_orders: ArrayQueue<SnapshotOrder>,
     snapshot_replies: ArrayQueue<SnapshotReply>,
-    spent_bodies: ArrayQueue<Vec<u8>>,
+    spent_snapshots: ArrayQueue<Box<RestSnapshot>>,
     checkpoint_orders: ArrayQueue<SnapshotOrder>,
     checkpoint_replies: ArrayQueue<CheckpointReply>,
     events: ArrayQueue<HotEvent>,
@@ -174,7 +174,7 @@ impl Mailbox {
             line_orders: ArrayQueue::new(2 * lines),
             snapshot_orders: ArrayQueue::new(symbols),
             snapshot_replies: ArrayQueue::new(symbols),
-            spent_bodies: ArrayQueue::new(symbols),
+            spent_snapshots: ArrayQueue::new(symbols),
             checkpoint_orders: ArrayQueue::new(2 * sizes.feeds.max(1)),
             checkpoint_replies: ArrayQueue::new(2 * sizes.feeds.max(1)),
             events: ArrayQueue::new(sizes.events.max(1)),
@@ -218,10 +218,10 @@ impl Mailbox {
         self.0.checkpoint_replies.pop()
     }
 
-    /// Hands a spent body back to be dropped.
-    pub fn return_body(&self, body: Vec<u8>) {
-        // As many places as bodies can be under way; should it be full all the same, dropping here is only slow.
-        drop(self.0.spent_bodies.push(body));
+    /// Hands a spent snapshot back to be dropped.
+    pub fn return_snapshot(&self, snapshot: Box<RestSnapshot>) {
+        // As many places as can be under way; should it be full all the same, dropping here is only slow.
+        drop(self.0.spent_snapshots.push(snapshot));
     }
 
     /// Says what happened, or counts that it could not be said.
@@ -290,9 +290,9 @@ impl ColdSide {
         self.0.checkpoint_replies.push(reply).is_ok()
     }
 
-    /// Drops the bodies that the hot thread is done with.
-    pub fn drop_spent_bodies(&self) {
-        while self.0.spent_bodies.pop().is_some() {}
+    /// Drops the snapshots that the hot thread is done with.
+    pub fn drop_spent_snapshots(&self) {
+        while self.0.spent_snapshots.pop().is_some() {}
     }
 
     /// Something to log.

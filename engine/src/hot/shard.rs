@@ -321,20 +321,20 @@ impl<O: Output, T: Tap> Shard<O, T> {
 
     #[inline]
     fn take_snapshot(&mut self) -> bool {
-        let Some(reply) = self.sink.mailbox().take_snapshot() else {
+        let Some(mut reply) = self.sink.mailbox().take_snapshot() else {
             return false;
         };
         self.sink.metrics.at(Place::Snapshot);
         let (index, now) = (usize::from(reply.feed), self.now());
         self.sink.select(index);
         if let Some(slot) = self.feeds.get_mut(index) {
-            let body = reply.body.as_deref().map_err(|fault| *fault);
+            let snapshot = reply.snapshot.as_deref_mut().map_err(|fault| *fault);
             slot.feed
-                .snapshot(reply.symbol, body, now, self.clock, &mut slot.tap, &mut self.sink);
+                .snapshot(reply.symbol, snapshot, now, self.clock, &mut slot.tap, &mut self.sink);
             self.settle(index);
         }
-        if let Ok(body) = reply.body {
-            self.sink.mailbox().return_body(body);
+        if let Ok(spent) = reply.snapshot {
+            self.sink.mailbox().return_snapshot(spent);
         }
         true
     }

@@ -105,11 +105,16 @@ impl Ladder {
             relayouts: 0,
             horizon: ALL_KNOWN,
         };
-        ladder.add_pages(page_count);
-        // In the worst case every level lies in a block of its own, or outside the window.
-        ladder.add_blocks(page_count);
-        ladder.far.reserve(page_count);
+        ladder.reserve(page_count);
         ladder
+    }
+
+    /// Makes sure that so many more levels need no memory, wherever they lie.
+    pub(super) fn reserve(&mut self, page_count: usize) {
+        self.add_pages(page_count.saturating_sub(self.free_pages.len()));
+        // In the worst case every level lies in a block of its own, or outside the window.
+        self.add_blocks(page_count.saturating_sub(self.free_blocks.len()));
+        self.far.reserve(page_count);
     }
 
     /// Removes every level; keeps the memory, and the horizon.

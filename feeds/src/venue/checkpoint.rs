@@ -1,16 +1,13 @@
 //! A REST book that a shown one is held against: read on a cold thread, handed over by value.
 //!
-//! A body of hundreds of levels costs a hot thread more than all messages of that time. So a [`CheckpointReader`] reads it
-//! where it was fetched, and what is handed over is the best of it, in a value of fixed size that owns nothing.
+//! A body of hundreds of levels costs a hot thread more than all messages of that time. So a
+//! [`BookReader`](super::BookReader) reads it where it was fetched, and what is handed over is the best of it, in a value
+//! of fixed size that owns nothing.
 
 use crate::book::Level;
 use crate::decimal::power_of_ten;
 use crate::event::{LevelChange, SnapshotFault};
-use crate::types::{Price, Qty, Scale, Side, SymbolId, VenueId};
-
-use super::message::ParseError;
-use super::wire::Wire;
-use super::{binance, bybit, okx};
+use crate::types::{Price, Qty, Scale, Side, SymbolId};
 
 /// The best levels of a venue's REST book, and the update id that it stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +47,11 @@ impl Checkpoint {
         levels.iter().all(fits).then(|| levels.iter().map(scaled))
     }
 
-    fn new(symbol: SymbolId, (update_id, scale): (u64, Scale), changes: &[LevelChange]) -> Result<Self, SnapshotFault> {
+    pub(super) fn new(
+        symbol: SymbolId,
+        (update_id, scale): (u64, Scale),
+        changes: &[LevelChange],
+    ) -> Result<Self, SnapshotFault> {
         let mut checkpoint = Self {
             symbol,
             update_id,
@@ -94,74 +95,16 @@ pub(super) fn is_better(side: Side, a: Price, b: Price) -> bool {
     }
 }
 
-/// Reads the REST books of one venue. For a cold thread; keeps its memory.
-pub struct CheckpointReader {
-    reader: Option<Reader>,
-    changes: Vec<LevelChange>,
-}
-
-enum Reader {
-    Binance(binance::Parser),
-    BinanceUsdm(binance::UsdmParser),
-    Bybit(bybit::Parser),
-    Okx(okx::Parser),
-}
-
-impl CheckpointReader {
-    /// A reader; of a venue without checkpoints it reads none.
-    pub fn new(venue: VenueId) -> Self {
-        fn wire<W: Wire>() -> W {
-            W::new([].into_iter())
-        }
-        let reader = match venue {
-            VenueId::BinanceSpot => Some(Reader::Binance(wire())),
-            VenueId::BinanceUsdm => Some(Reader::BinanceUsdm(wire())),
-            VenueId::BybitSpot | VenueId::BybitLinear => Some(Reader::Bybit(wire())),
-            VenueId::OkxV5 => Some(Reader::Okx(wire())),
-            VenueId::KrakenV2 | VenueId::CoinbaseAdvanced | VenueId::CoinbaseExchange => None,
-        };
-        Self {
-            reader,
-            changes: Vec::new(),
-        }
-    }
-
-    /// The book of `symbol` in a body.
-    ///
-    /// # Errors
-    /// [`SnapshotFault::Malformed`]: no book, an empty or a crossed one, or one that is not sorted as the venue sorts.
-    pub fn read(&mut self, symbol: SymbolId, body: &[u8]) -> Result<Checkpoint, SnapshotFault> {
-        let changes = &mut self.changes;
-        let read = match &mut self.reader {
-            _ if body.len() > BODY_BYTES_MAX => Err(ParseError::Malformed),
-            Some(Reader::Binance(wire)) => wire.rest_snapshot(body, changes),
-            Some(Reader::BinanceUsdm(wire)) => wire.rest_snapshot(body, changes),
-            Some(Reader::Bybit(wire)) => wire.rest_snapshot(body, changes),
-            Some(Reader::Okx(wire)) => wire.rest_snapshot(body, changes),
-            None => Err(ParseError::Malformed),
-        };
-        let head = read.map_err(|_| SnapshotFault::Malformed)?;
-        Checkpoint::new(symbol, head, changes)
-    }
-}
-
-impl std::fmt::Debug for CheckpointReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CheckpointReader").finish_non_exhaustive()
-    }
-}
-
-/// A book of 100 levels has 7 kB; a venue that sends a whole one all the same is read too.
-const BODY_BYTES_MAX: usize = 16 << 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::VenueId;
+    use crate::venue::BookReader;
 
     const SPOT: &str = r#"{"lastUpdateId":7,"bids":[["10.10000000","1.00000000"],["10.00000000","2.50000000"]],"asks":[["10.20000000","3.00000000"]]}"#;
 
     fn read(venue: VenueId, body: &str) -> Result<Checkpoint, SnapshotFault> {
-        CheckpointReader::new(venue).read(SymbolId(3), body.as_bytes())
+        BookReader::new(venue).checkpoint(SymbolId(3), body.as_bytes())
     }
 
     fn level(price: i64, qty: i64) -> Level {
@@ -202,14 +145,6 @@ mod tests {
             for len in 0..body.len() {
                 assert!(read(venue, &body[..len]).is_err(), "{venue} cut to {len}");
             }
-        }
-        for venue in VenueId::ALL {
-            let depth = match venue {
-                VenueId::BybitSpot | VenueId::BybitLinear => 1000,
-                _ => venue.facts().default_depth,
-            };
-            let has_reader = CheckpointReader::new(venue).reader.is_some();
-            assert_eq!((venue.facts().has_checkpoints)(depth), has_reader, "{venue}");
         }
     }
 

@@ -32,6 +32,7 @@ pub mod message;
 mod mutants;
 pub mod okx;
 mod outbox;
+mod rest_book;
 #[cfg(test)]
 mod roads;
 mod rules;
@@ -40,10 +41,11 @@ mod symbols;
 mod time;
 mod wire;
 
-pub use checkpoint::{Checkpoint, CheckpointReader};
+pub use checkpoint::Checkpoint;
 pub use config::{SessionConfig, SessionConfigError};
 pub use facts::Facts;
 pub use outbox::{Outbox, ReconnectReason, SnapshotPurpose, SnapshotRequest};
+pub use rest_book::{BookReader, RestBook, RestSnapshot};
 pub use session::LineStanding;
 pub use wire::Wire;
 
@@ -176,8 +178,21 @@ impl Session {
         each!(&mut self.0, dialect => dialect.on_frame(frame, stamps, clock, sink, out));
     }
 
-    /// The answer to a [`SnapshotRequest`]: the body of the reply, or why there is none. What the symbol's messages
-    /// said since is told to the sink now, with these `stamps`.
+    /// The answer to a [`SnapshotRequest`], read elsewhere, or why there is none. The book is exchanged for the one that
+    /// the session had, and what the symbol's messages said since is told to the sink now, with these `stamps`.
+    pub fn on_rest_book<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&mut RestBook, SnapshotFault>,
+        stamps: &mut Stamps,
+        clock: C,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
+        each!(&mut self.0, dialect => dialect.on_rest_book(symbol, reply, stamps, clock, sink, out));
+    }
+
+    /// The same, with the body of the reply, which is read now: for whoever has one thread.
     pub fn on_snapshot<S: Sink, C: Clock>(
         &mut self,
         symbol: SymbolId,

@@ -39,7 +39,7 @@ pub enum SnapshotPurpose {
     /// The book waits for it: all of it, for [`Session::on_snapshot`](super::Session::on_snapshot).
     Book,
     /// The book that is shown is held against it: from [`Session::checkpoint_path`](super::Session::checkpoint_path),
-    /// read by a [`CheckpointReader`](super::CheckpointReader), for
+    /// read by a [`BookReader`](super::BookReader), for
     /// [`Session::on_checkpoint`](super::Session::on_checkpoint).
     Checkpoint,
 }

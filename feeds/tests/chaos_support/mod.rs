@@ -27,7 +27,7 @@ use quantumflow_feeds::net::{
     Backoff, BackoffOptions, DialOptions, IdleStrategy, Poller, RestClient, RestError, RestOptions, dial,
 };
 use quantumflow_feeds::sim::{Chaos, LoadShape, MarketConfig, SimConfig, SimHandle, SimSource, SimStats, Simulator};
-use quantumflow_feeds::venue::{Session, SessionConfig, SnapshotRequest};
+use quantumflow_feeds::venue::{BookReader, RestSnapshot, Session, SessionConfig, SnapshotRequest};
 use quantumflow_feeds::ws::MaskSource;
 use quantumflow_feeds::{Line, Quality, SymbolId, UnixNanos, VenueId};
 use rand::SeedableRng;
@@ -85,7 +85,7 @@ impl HastyClock {
     }
 }
 
-type SnapshotReply = (SymbolId, Result<Vec<u8>, SnapshotFault>);
+type SnapshotReply = (SymbolId, Result<RestSnapshot, SnapshotFault>);
 
 struct Client {
     venue: VenueId,
@@ -148,7 +148,7 @@ impl Client {
             .collect();
         let (orders, taken) = channel();
         let (delivered, replies) = channel();
-        let fetcher = thread::spawn(move || fetch(urls, clock, &taken, &delivered));
+        let fetcher = thread::spawn(move || fetch(venue, urls, clock, &taken, &delivered));
         let now = Instant::now();
         Self {
             venue,
@@ -244,10 +244,10 @@ impl Client {
         if !self.feed.is_connected() && Instant::now() >= self.dial_at {
             self.connect();
         }
-        while let Ok((symbol, body)) = self.replies.try_recv() {
-            let body = body.as_deref().map_err(|fault| *fault);
+        while let Ok((symbol, mut snapshot)) = self.replies.try_recv() {
+            let snapshot = snapshot.as_mut().map_err(|fault| *fault);
             self.feed
-                .snapshot(symbol, body, self.clock.now(), NoClock, &mut (), &mut self.judge);
+                .snapshot(symbol, snapshot, self.clock.now(), NoClock, &mut (), &mut self.judge);
             self.settle();
         }
         self.poller.poll().unwrap();
@@ -368,7 +368,14 @@ impl Client {
 }
 
 /// The thread that fetches books, one after the other, none before its time.
-fn fetch(urls: Vec<String>, clock: HastyClock, orders: &Receiver<SnapshotRequest>, replies: &Sender<SnapshotReply>) {
+fn fetch(
+    venue: VenueId,
+    urls: Vec<String>,
+    clock: HastyClock,
+    orders: &Receiver<SnapshotRequest>,
+    replies: &Sender<SnapshotReply>,
+) {
+    let mut reader = BookReader::new(venue);
     let client = RestClient::new(&RestOptions::default()).unwrap();
     let mut waiting: Vec<SnapshotRequest> = Vec::new();
     loop {
@@ -382,11 +389,14 @@ fn fetch(urls: Vec<String>, clock: HastyClock, orders: &Receiver<SnapshotRequest
             continue;
         };
         let symbol = waiting.swap_remove(due).symbol;
-        let body = client.get(&urls[symbol.index()]).map_err(|error| match error {
+        let fetched = client.get(&urls[symbol.index()]).map_err(|error| match error {
             RestError::Truncated { .. } | RestError::BodyTooLarge { .. } => SnapshotFault::Malformed,
             _ => SnapshotFault::Unavailable,
         });
-        if replies.send((symbol, body)).is_err() {
+        if replies
+            .send((symbol, fetched.map(|body| reader.snapshot(body))))
+            .is_err()
+        {
             return;
         }
     }

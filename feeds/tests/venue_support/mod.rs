@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use quantumflow_feeds::capture::{CaptureReader, Record};
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::event::{BookUpdate, FeedEvent, SnapshotFault, Stamps, TopOfBook, Trade};
-use quantumflow_feeds::venue::{CheckpointReader, Outbox, Session, SessionConfig, SnapshotPurpose};
+use quantumflow_feeds::venue::{BookReader, Outbox, Session, SessionConfig, SnapshotPurpose};
 use quantumflow_feeds::{Line, Side, Sink, SymbolId, UnixNanos, VenueId};
 
 /// The recordings of those names, or `None` with a printed word where they are absent.
@@ -172,10 +172,10 @@ impl Rig {
             receive_time: self.now,
             ..Stamps::default()
         };
-        let reply = reply.map(str::as_bytes);
-        self.session.on_snapshot(
+        let mut reply = reply.and_then(|body| BookReader::new(self.session.venue()).snapshot(body.into()).book);
+        self.session.on_rest_book(
             SymbolId(symbol),
-            reply,
+            reply.as_mut().map_err(|fault| *fault),
             &mut stamps,
             NoClock,
             &mut self.log,
@@ -186,7 +186,7 @@ impl Rig {
     /// Gives the session a REST body to hold the shown book against.
     pub fn checkpoint(&mut self, symbol: u16, reply: Result<&str, SnapshotFault>) {
         let symbol = SymbolId(symbol);
-        let read = |body: &str| CheckpointReader::new(self.session.venue()).read(symbol, body.as_bytes());
+        let read = |body: &str| BookReader::new(self.session.venue()).checkpoint(symbol, body.as_bytes());
         let reply = reply.and_then(read);
         let reply = reply.as_ref().map_err(|fault| *fault);
         self.session

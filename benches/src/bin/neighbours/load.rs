@@ -91,6 +91,7 @@ impl Load {
         let side = |direction: i64| (0..self.depth).map(move |level| (MID + direction * step(level), 100_100_000));
         TroubledBook {
             last_id: 0,
+            known: 0,
             bids: side(-1).collect(),
             asks: side(1).collect(),
             depth: self.depth,
@@ -101,13 +102,22 @@ impl Load {
 /// What the venue knows of the troubled symbol.
 pub(crate) struct TroubledBook {
     last_id: u64,
+    known: usize,
     bids: BTreeMap<i64, i64>,
     asks: BTreeMap<i64, i64>,
     depth: usize,
 }
 
 impl TroubledBook {
-    pub(crate) fn apply(&mut self, update: &DepthUpdate) {
+    /// Applies those of all diffs so far that it does not hold yet.
+    pub(crate) fn catch_up(&mut self, updates: &[DepthUpdate]) {
+        for update in &updates[self.known..] {
+            self.apply(update);
+        }
+        self.known = updates.len();
+    }
+
+    fn apply(&mut self, update: &DepthUpdate) {
         self.last_id = update.last_id;
         for (side, changes) in [(&mut self.bids, &update.bids), (&mut self.asks, &update.asks)] {
             for &(price, quantity) in changes {

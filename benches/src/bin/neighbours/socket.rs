@@ -13,7 +13,7 @@ use quantumflow_benches::upgrade::upgrade;
 use quantumflow_feeds::clock::NoClock;
 use quantumflow_feeds::feed::{Feed, LinePlan, LineSlot};
 use quantumflow_feeds::net::{DialOptions, Endpoint, IdleStrategy, Poller, dial};
-use quantumflow_feeds::venue::{Session, SessionConfig, SnapshotRequest};
+use quantumflow_feeds::venue::{BookReader, RestSnapshot, Session, SessionConfig, SnapshotRequest};
 use quantumflow_feeds::ws::{MaskSource, Opcode, encode_frame};
 use quantumflow_feeds::{BookUpdate, FeedEvent, Line, Sink, Stamps, SymbolId, Trade, UnixNanos, VenueId};
 
@@ -52,10 +52,10 @@ pub(crate) fn round(args: &Args, load: &Arc<Load>, is_troubled: bool) -> Result<
     };
     line.feed.attach(Line::First, connection, now(), &mut (), &mut line.ear);
     for symbol in 0..load.names.len() {
-        let body = load.first_snapshot();
+        let mut snapshot = BookReader::new(VenueId::BinanceSpot).snapshot(load.first_snapshot().into());
         line.feed.snapshot(
             SymbolId(symbol as u16),
-            Ok(body.as_bytes()),
+            Ok(&mut snapshot),
             now(),
             NoClock,
             &mut (),
@@ -74,11 +74,10 @@ pub(crate) fn round(args: &Args, load: &Arc<Load>, is_troubled: bool) -> Result<
             }
             line.settle()?;
         }
-        if let Ok(body) = fetched.try_recv() {
+        if let Ok(mut snapshot) = fetched.try_recv() {
             let started = Instant::now();
-            let body = Ok(body.as_bytes());
             line.feed
-                .snapshot(SymbolId(0), body, now(), NoClock, &mut (), &mut line.ear);
+                .snapshot(SymbolId(0), Ok(&mut snapshot), now(), NoClock, &mut (), &mut line.ear);
             line.ear
                 .round
                 .snapshots
@@ -124,16 +123,14 @@ fn send(listener: &TcpListener, load: &Load, is_troubled: bool, said: &AtomicUsi
 }
 
 /// Answers requests for the troubled symbol's book when their time has come, until nobody can ask any more.
-fn answer(load: &Load, said: &AtomicUsize, wanted: &Receiver<SnapshotRequest>, replies: &Sender<String>) {
+fn answer(load: &Load, said: &AtomicUsize, wanted: &Receiver<SnapshotRequest>, replies: &Sender<RestSnapshot>) {
+    let mut reader = BookReader::new(VenueId::BinanceSpot);
     let mut book = load.book();
-    let mut known = 0;
     for request in wanted {
         let wait_ns = request.not_before.since(now()).max(0) as u64;
         thread::sleep(Duration::from_nanos(wait_ns));
-        let until = said.load(Ordering::Relaxed);
-        load.troubled[known..until].iter().for_each(|update| book.apply(update));
-        known = until;
-        if replies.send(book.snapshot()).is_err() {
+        book.catch_up(&load.troubled[..said.load(Ordering::Relaxed)]);
+        if replies.send(reader.snapshot(book.snapshot().into())).is_err() {
             return;
         }
     }

@@ -34,6 +34,7 @@ use crate::types::{Instrument, Line, Quality, Scale, SymbolId, UnixNanos};
 use super::budget::RequestBudget;
 use super::message::{Kind, Market, Notice, ParseError, Print, Route};
 use super::outbox::{Outbox, ReconnectReason};
+use super::rest_book::RestBook;
 use super::rules::{Request, Rules, Verb};
 use super::wire::Wire;
 use super::{SessionConfig, after};
@@ -58,6 +59,8 @@ pub(super) struct VenueSession<R: Rules> {
     levels: Vec<Level>,
     budget: RequestBudget,
     snapshot_depth: SnapshotDepth,
+    /// Memory for the next snapshot that is read here.
+    spare_book: Option<RestBook>,
     checkpoints: Checkpoints,
     trades: bool,
     snapshot_timeout: Duration,
@@ -124,6 +127,7 @@ impl<R: Rules> VenueSession<R> {
             checkpoints: Checkpoints::new(&rules, config, spellings_count),
             budget: RequestBudget::new(rules.snapshot_weight(), config.rest_weight_per_minute),
             snapshot_depth: SnapshotDepth::new(config),
+            spare_book: None,
             rules,
             trades: config.trades,
             snapshot_timeout: config.snapshot_timeout,

@@ -3,12 +3,13 @@
 use crate::Sink;
 use crate::clock::Clock;
 use crate::event::{FeedEvent, ResyncReason, SnapshotFault, Stamps};
-use crate::types::{Price, Qty, Side, SymbolId, UnixNanos};
+use crate::types::{SymbolId, UnixNanos};
 use crate::venue::after;
 use crate::venue::budget::backoff;
 use crate::venue::message::{Answer, Kind, ParseError};
 use crate::venue::outbox::{Outbox, ReconnectReason, SnapshotPurpose, SnapshotRequest};
-use crate::venue::rules::{LEVELS_MAX, Request, Rules, Verb};
+use crate::venue::rest_book::RestBook;
+use crate::venue::rules::{Request, Rules, Verb};
 use crate::venue::wire::Wire;
 
 use super::symbol::Phase;
@@ -296,12 +297,30 @@ impl<R: Rules> VenueSession<R> {
         sink: &mut S,
         out: &mut Outbox,
     ) {
+        if !self.awaits_snapshot(symbol) {
+            return;
+        }
+        let mut rest = self.spare_book.take().unwrap_or_else(RestBook::new);
+        let read = reply.and_then(|body| rest.read(&mut self.wire, body, &mut self.changes));
+        self.on_rest_book(symbol, read.map(|()| &mut rest), stamps, clock, sink, out);
+        self.spare_book = Some(rest);
+    }
+
+    pub(in crate::venue) fn on_rest_book<S: Sink, C: Clock>(
+        &mut self,
+        symbol: SymbolId,
+        reply: Result<&mut RestBook, SnapshotFault>,
+        stamps: &mut Stamps,
+        clock: C,
+        sink: &mut S,
+        out: &mut Outbox,
+    ) {
         out.aim(self.lines.lead);
         if !self.awaits_snapshot(symbol) {
             return; // an answer to a request that was given up
         }
         self.feeds[symbol.index()].reply_due = None;
-        match reply.and_then(|body| self.load(symbol, body)) {
+        match reply.and_then(|rest| self.take_over(symbol, rest)) {
             Ok(()) => {
                 let mut context = Context {
                     stamps,
@@ -355,41 +374,20 @@ impl<R: Rules> VenueSession<R> {
         }
     }
 
-    /// Puts the snapshot into the book, or refuses it and leaves everything as it was.
-    #[cold]
-    fn load(&mut self, symbol: SymbolId, body: &[u8]) -> Result<(), SnapshotFault> {
-        if body.len() > SNAPSHOT_BYTES_MAX {
-            return Err(SnapshotFault::Malformed);
-        }
-        let read = self.wire.rest_snapshot(body, &mut self.changes);
-        let (last_update_id, scale) = read.map_err(|_| SnapshotFault::Malformed)?;
-        let best = |side: Side| {
-            let mut levels = self.changes.iter();
-            levels.find(|level| level.side == side).map(|level| level.price)
-        };
-        let crossed = matches!((best(Side::Bid), best(Side::Ask)), (Some(bid), Some(ask)) if bid >= ask);
-        // An empty book is what a cut or mistaken reply looks like; a market without a single order can wait.
-        let is_level = |level: &crate::LevelChange| level.qty > Qty(0) && level.price > Price(0);
-        let plausible =
-            !self.changes.is_empty() && self.changes.len() <= 2 * LEVELS_MAX && self.changes.iter().all(is_level);
-        if crossed || !plausible || !self.wire.set_scale(symbol, scale) {
+    /// Takes the snapshot for the book, and gives the old one back in its place; or refuses it and leaves everything as it
+    /// was.
+    fn take_over(&mut self, symbol: SymbolId, rest: &mut RestBook) -> Result<(), SnapshotFault> {
+        if !self.wire.set_scale(symbol, rest.scale) {
             return Err(SnapshotFault::Malformed);
         }
         let feed = &mut self.feeds[symbol.index()];
         self.checkpoints.forget(symbol);
-        feed.book.clear();
-        // Worst first, so that a book that keeps its best levels last only ever appends.
-        for level in self.changes.iter().rev() {
-            feed.book.set(level.side, level.price, level.qty);
-        }
-        if feed.book.is_crossed() {
-            return Err(SnapshotFault::Malformed); // not sorted as the venue sorts
-        }
+        std::mem::swap(&mut feed.book, &mut rest.book);
         if self.rules.scope(symbol) == usize::MAX {
             self.snapshot_depth.mark(&mut feed.book);
         }
-        self.instruments[symbol.index()].scale = scale;
-        feed.last_id = last_update_id;
+        self.instruments[symbol.index()].scale = rest.scale;
+        feed.last_id = rest.update_id;
         feed.phase = Phase::Held;
         Ok(())
     }
@@ -436,6 +434,3 @@ const REQUESTS_BEFORE_A_NEW_START: u32 = 5;
 
 /// A silence is more than a sign of a quiet market when it is so many times too long.
 const GIVEN_UP: u64 = 3;
-
-/// A snapshot of 5,000 levels has about 350 kB.
-const SNAPSHOT_BYTES_MAX: usize = 16 << 20;

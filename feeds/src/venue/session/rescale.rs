@@ -84,7 +84,7 @@ impl<R: Rules> VenueSession<R> {
             if let Some(price) = horizon {
                 feed.book.set_horizon(side, price);
             }
-            for level in levels.iter().rev() {
+            for level in levels {
                 feed.book.set(side, level.price, level.qty);
             }
         }
