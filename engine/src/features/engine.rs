@@ -4,11 +4,13 @@
 //! moves a handful of integer sums. What must survive an update is integers (sums, previous levels, past mid prices) or
 //! an average that forgets; the row itself is computed anew from them.
 
-use quantumflow_feeds::book::Level;
-use quantumflow_feeds::{BookUpdate, Price, Qty, Scale, Side, Trade, UnixNanos};
+use quantumflow_feeds::{BookUpdate, Price, Qty, Scale, Side, Trade};
 
-use super::registry::{FEATURE_COUNT, Feature, REACH_MAX, WARM_UP_UPDATES};
+use super::average::VarianceRate;
+use super::depth::{DEPTH_5, DEPTH_10, Depth, FLOW_COLUMNS, FLOW_TO_5, FLOW_TO_10, PRICE_MAX, imbalance};
+use super::registry::{FEATURE_COUNT, Feature, WARM_UP_UPDATES};
 use super::tape::TradeTape;
+use super::time::VenueTime;
 use super::window::{History, Sum};
 
 /// One row: a value per [`Feature`], in the order of the registry.
@@ -247,141 +249,6 @@ impl FeatureEngine {
     }
 }
 
-/// The ten best levels of both sides. A level that is not there has quantity 0 and the worst price there is, so that
-/// its coming and going read as a price that improved and worsened.
-#[derive(Clone, Debug)]
-struct Depth {
-    bids: [Level; DEPTH],
-    asks: [Level; DEPTH],
-}
-
-impl Depth {
-    const NO_BID: Level = Level {
-        price: Price(i64::MIN),
-        qty: Qty(0),
-    };
-    const NO_ASK: Level = Level {
-        price: Price(i64::MAX),
-        qty: Qty(0),
-    };
-    const EMPTY: Self = Self {
-        bids: [Self::NO_BID; DEPTH],
-        asks: [Self::NO_ASK; DEPTH],
-    };
-
-    /// Returns how many levels of both sides are known.
-    fn read(&mut self, update: &BookUpdate<'_>) -> usize {
-        let bid_count = update.book.top(Side::Bid, &mut self.bids);
-        let ask_count = update.book.top(Side::Ask, &mut self.asks);
-        self.bids[bid_count..].fill(Self::NO_BID);
-        self.asks[ask_count..].fill(Self::NO_ASK);
-        let covers = |depth: usize| {
-            update.book.covers(Side::Bid, depth, &self.bids[..bid_count])
-                && update.book.covers(Side::Ask, depth, &self.asks[..ask_count])
-        };
-        match covers(DEPTH) {
-            true => DEPTH,
-            false => (1..DEPTH).rev().find(|&depth| covers(depth)).unwrap_or(0),
-        }
-    }
-
-    /// Both sides there, not crossed, and prices and quantities of the sort that the sums are made for.
-    fn is_usable(&self) -> bool {
-        let (bid, ask) = (self.bids[0], self.asks[0]);
-        let quantities_hold = self.bids.iter().chain(&self.asks).all(|level| level.qty.0 >= 0);
-        0 < bid.price.0
-            && bid.price < ask.price
-            && ask.price.0 <= PRICE_MAX
-            && bid.qty.0 > 0
-            && ask.qty.0 > 0
-            && quantities_hold
-    }
-
-    /// Best bid plus best ask: the mid price in half units, exact.
-    fn mid2(&self) -> i64 {
-        self.bids[0].price.0 + self.asks[0].price.0
-    }
-
-    fn prices(&self) -> impl Iterator<Item = i64> + '_ {
-        self.bids
-            .iter()
-            .chain(&self.asks)
-            .filter(|level| level.qty.0 > 0)
-            .map(|level| level.price.0)
-    }
-
-    /// The columns of one row of flow: `e_1..e_5`, their sums to 5 and 10 levels, and the depth of 5 and 10 levels.
-    fn flow_since(&self, before: &Self) -> [i64; FLOW_COLUMNS] {
-        let mut columns = [0_i64; FLOW_COLUMNS];
-        let (mut flow, mut depth) = (0_i64, 0_i64);
-        for level in 0..DEPTH {
-            let (bid, ask) = (self.bids[level], self.asks[level]);
-            let at_level = bid_flow(bid, before.bids[level]).saturating_sub(ask_flow(ask, before.asks[level]));
-            flow = flow.saturating_add(at_level);
-            depth = depth.saturating_add(bid.qty.0).saturating_add(ask.qty.0);
-            if level < 5 {
-                columns[level] = at_level;
-            }
-            if level == 4 {
-                columns[FLOW_TO_5] = flow;
-                columns[DEPTH_5] = depth;
-            }
-        }
-        columns[FLOW_TO_10] = flow;
-        columns[DEPTH_10] = depth;
-        columns
-    }
-
-    /// Quantities summed over the first levels, in floating point: nothing of it outlives the update, and below 2^53
-    /// the sums are exact.
-    fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
-        let mid2 = self.mid2() as f64;
-        for (level, weight) in EXP_WEIGHTS.into_iter().enumerate() {
-            let (bid, ask) = (self.bids[level], self.asks[level]);
-            let (bid_qty, ask_qty) = (bid.qty.0 as f64, ask.qty.0 as f64);
-            totals.bid_10 += bid_qty;
-            totals.ask_10 += ask_qty;
-            totals.bid_exp += weight * bid_qty;
-            totals.ask_exp += weight * ask_qty;
-            totals.bid_distance += bid_qty * (mid2 - 2.0 * bid.price.0 as f64);
-            totals.ask_distance += ask_qty * (2.0 * ask.price.0 as f64 - mid2);
-            match level {
-                0 => (totals.bid_1, totals.ask_1) = (totals.bid_10, totals.ask_10),
-                2 => (totals.bid_3, totals.ask_3) = (totals.bid_10, totals.ask_10),
-                4 => (totals.bid_5, totals.ask_5) = (totals.bid_10, totals.ask_10),
-                _ => {}
-            }
-        }
-        totals
-    }
-
-    fn gap_imbalance(&self) -> f64 {
-        if self.bids[1].qty.0 == 0 || self.asks[1].qty.0 == 0 {
-            return 0.0;
-        }
-        let bid_gap = self.bids[0].price.0 as f64 - self.bids[1].price.0 as f64;
-        let ask_gap = self.asks[1].price.0 as f64 - self.asks[0].price.0 as f64;
-        imbalance(ask_gap, bid_gap)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    bid_1: f64,
-    ask_1: f64,
-    bid_3: f64,
-    ask_3: f64,
-    bid_5: f64,
-    ask_5: f64,
-    bid_10: f64,
-    ask_10: f64,
-    bid_exp: f64,
-    ask_exp: f64,
-    bid_distance: f64,
-    ask_distance: f64,
-}
-
 /// Sums over the rows of flow.
 #[derive(Clone, Copy, Debug, Default)]
 struct FlowSums {
@@ -413,85 +280,6 @@ impl FlowSums {
     }
 }
 
-/// An average of the squared return per second that forgets with time constant `tau_s`.
-#[derive(Clone, Copy, Debug)]
-struct VarianceRate {
-    tau_s: f64,
-    sum: f64,
-    weight: f64,
-}
-
-impl VarianceRate {
-    fn new(tau_s: f64) -> Self {
-        Self {
-            tau_s,
-            sum: 0.0,
-            weight: 0.0,
-        }
-    }
-
-    fn clear(&mut self) {
-        *self = Self::new(self.tau_s);
-    }
-
-    fn update(&mut self, change: f64, dt_s: f64) {
-        // A sample of rate r^2 / dt with weight dt / (tau + dt): dt cancels, so that two updates at one time are fine.
-        let keep = self.tau_s / (self.tau_s + dt_s);
-        self.sum = keep * self.sum + change * change / (self.tau_s + dt_s);
-        self.weight = keep * self.weight + dt_s / (self.tau_s + dt_s);
-    }
-
-    /// Per second; 0 while no time has passed.
-    fn value(&self) -> f64 {
-        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
-    }
-}
-
-/// The venue's time on an axis that only goes forwards.
-#[derive(Clone, Copy, Debug, Default)]
-struct VenueTime {
-    last: Option<UnixNanos>,
-    now_ns: u64,
-}
-
-impl VenueTime {
-    /// Moves on to `time`.
-    fn advance(&mut self, time: UnixNanos) {
-        if time == UnixNanos(0) {
-            return;
-        }
-        let last = self.last.unwrap_or(time);
-        if time >= last || last.0 - time.0 > BACKWARDS_NS_MAX {
-            self.last = Some(time);
-            self.now_ns += time.0.saturating_sub(last.0).min(STEP_NS_MAX);
-        }
-    }
-}
-
-/// What the change of one bid level adds to the buying pressure: `dW` of Xu, Gould and Howison.
-fn bid_flow(now: Level, before: Level) -> i64 {
-    match now.price.cmp(&before.price) {
-        std::cmp::Ordering::Greater => now.qty.0,
-        std::cmp::Ordering::Equal => now.qty.0 - before.qty.0,
-        std::cmp::Ordering::Less => -before.qty.0,
-    }
-}
-
-/// What the change of one ask level adds to the selling pressure: `dV`.
-fn ask_flow(now: Level, before: Level) -> i64 {
-    match now.price.cmp(&before.price) {
-        std::cmp::Ordering::Less => now.qty.0,
-        std::cmp::Ordering::Equal => now.qty.0 - before.qty.0,
-        std::cmp::Ordering::Greater => -before.qty.0,
-    }
-}
-
-/// `(x - y) / (x + y)`, 0 where both are 0.
-fn imbalance(x: f64, y: f64) -> f64 {
-    let sum = x + y;
-    if sum == 0.0 { 0.0 } else { (x - y) / sum }
-}
-
 fn square(x: i64) -> i128 {
     i128::from(x) * i128::from(x)
 }
@@ -515,27 +303,7 @@ fn finite(value: f64) -> f32 {
     }
 }
 
-/// Levels per side that features look at.
-const DEPTH: usize = 10;
-const _: () = assert!(DEPTH == REACH_MAX);
-
-/// Prices above are not believed: the bound keeps every integer sum within its type.
-const PRICE_MAX: i64 = 1 << 58;
-
 const VALUE_MAX: f64 = 1e9;
-
-/// A longer silence counts as this long.
-const STEP_NS_MAX: u64 = 60_000_000_000;
-
-/// A time that lies further back than this is a new axis, not a late message.
-const BACKWARDS_NS_MAX: u64 = 10_000_000_000;
-
-/// Columns of a row of flow after the five levels.
-const FLOW_TO_5: usize = 5;
-const FLOW_TO_10: usize = 6;
-const DEPTH_5: usize = 7;
-const DEPTH_10: usize = 8;
-const FLOW_COLUMNS: usize = 9;
 
 /// Columns of a row of mid prices: twice the mid price, and its change.
 const MID2: usize = 0;
@@ -547,18 +315,4 @@ const OFI_10: [Feature; 5] = [
     Feature::Ofi3W10,
     Feature::Ofi4W10,
     Feature::Ofi5W10,
-];
-
-/// `exp(-k / 2)` for k = 0..9, written out: the exponential of a C library is not the same on every machine.
-const EXP_WEIGHTS: [f64; DEPTH] = [
-    1.0,
-    0.606_530_659_712_633_4,
-    0.367_879_441_171_442_33,
-    0.223_130_160_148_429_82,
-    0.135_335_283_236_612_7,
-    0.082_084_998_623_898_8,
-    0.049_787_068_367_863_944,
-    0.030_197_383_422_318_5,
-    0.018_315_638_888_734_18,
-    0.011_108_996_538_242_306,
 ];

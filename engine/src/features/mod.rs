@@ -15,11 +15,14 @@
 //! - A row that rests on more levels than are surely known of the book is marked ([`HorizonWatch`]).
 //! - Nothing is allocated after construction.
 
+mod average;
+mod depth;
 mod engine;
 mod horizon;
 pub mod registry;
 mod table;
 mod tape;
+mod time;
 mod window;
 
 pub use engine::{FeatureEngine, FeatureVector};
