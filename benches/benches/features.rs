@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use quantumflow::features::FeatureEngine;
+use quantumflow::features::{BASE_FEATURES, FeatureEngine, registry::FEATURES};
 use quantumflow_benches::depth;
 use quantumflow_feeds::book::Book;
 use quantumflow_feeds::{BookUpdate, Instrument, Price, Qty, Quality, Scale, Side, SymbolId, Trade, UnixNanos};
@@ -51,12 +51,17 @@ impl Tape {
     }
 }
 
+/// For a model that looks at the features that are always there, as `mlp_v1` does.
+fn base() -> FeatureEngine {
+    FeatureEngine::of(FEATURES[..BASE_FEATURES].iter().map(|def| def.feature))
+}
+
 fn features(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("features");
     for levels in [1, 10, 50] {
         let tape = Tape::new(levels);
         group.bench_function(format!("book_update/{levels}_levels_changed"), |bench| {
-            let mut engine = FeatureEngine::new();
+            let mut engine = base();
             let mut at = 0;
             bench.iter(|| {
                 at += 1;
@@ -65,8 +70,16 @@ fn features(criterion: &mut Criterion) {
         });
     }
     let tape = Tape::new(10);
-    group.bench_function("trade", |bench| {
+    group.bench_function("book_update/10_levels_changed_all_features", |bench| {
         let mut engine = FeatureEngine::new();
+        let mut at = 0;
+        bench.iter(|| {
+            at += 1;
+            black_box(engine.on_book(&tape.update(at - 1)).map(|row| row[0]))
+        });
+    });
+    group.bench_function("trade", |bench| {
+        let mut engine = base();
         engine.on_book(&tape.update(0));
         let mut id = 0;
         bench.iter(|| {

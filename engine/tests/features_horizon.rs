@@ -87,10 +87,19 @@ impl Market {
 }
 
 /// An average over all time forgets, but never wholly; the others have a window.
-const AVERAGES: [Feature; 3] = [
+const AVERAGES: [Feature; 12] = [
     Feature::Return1sBps,
     Feature::Volatility1sBps,
     Feature::Volatility30sBps,
+    Feature::Return10sBps,
+    Feature::Return60sBps,
+    Feature::VolatilityEwmBps,
+    Feature::Ema12Bps,
+    Feature::Ema26Bps,
+    Feature::MacdBps,
+    Feature::MacdSignalBps,
+    Feature::MacdHistogramBps,
+    Feature::Rsi14,
 ];
 
 #[test]

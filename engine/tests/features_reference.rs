@@ -9,26 +9,37 @@ mod features_support;
 
 use features_support::{Call, Levels, Reference, book_update, feed, instrument};
 use proptest::prelude::*;
-use quantumflow::features::{FEATURE_COUNT, FeatureEngine, FeatureVector, WARM_UP_UPDATES, registry::FEATURES};
+use quantumflow::features::{
+    BASE_FEATURES, FEATURE_COUNT, Feature, FeatureEngine, FeatureVector, WARM_UP_UPDATES, registry::FEATURES,
+    warm_up_of,
+};
 use quantumflow_feeds::book::Book;
 use quantumflow_feeds::{Price, Qty, Side};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A market that wanders: books of 1 to 12 levels, steps in time that are sometimes none and sometimes backwards.
+/// A market that wanders: books of 1 to 12 levels, many trades or few, steps in time that are steady, or sometimes none and
+/// sometimes backwards.
 fn random_market(seed: u64, calls: usize) -> Vec<Call> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut below = move |bound: u64| rng.next_u64() % bound;
     let tick = [1, 5, 100, 1_000_000][below(4) as usize];
+    let steps_ns = [
+        [0, 1_000_000, 100_000_000, 3_000_000_000],
+        [0, 0, 1_000, 20_000],
+        [10_000_000; 4],
+        [500_000_000; 4],
+    ][below(4) as usize];
+    let trades_of_5 = 1 + below(4);
     let mut mid = 50_000 + below(1_000) as i64;
     let mut time_ns = 1_700_000_000_000_000_000;
     let mut market = Vec::new();
     let mut bids: Levels = Vec::new();
     let mut asks: Levels = Vec::new();
     for at in 0..calls {
-        time_ns += [0, 1_000_000, 100_000_000, 3_000_000_000][below(4) as usize];
+        time_ns += steps_ns[below(4) as usize];
         let late_ns = [0, 0, 0, 40_000_000][below(4) as usize];
-        if at > 0 && below(3) == 0 {
+        if at > 0 && below(5) < trades_of_5 {
             market.push(Call::Trade {
                 time_ns: time_ns - late_ns,
                 price: (mid + below(5) as i64 - 2) * tick,
@@ -81,14 +92,18 @@ proptest! {
     /// bound is two units in the last place of `f32`, and what cancellation leaves of a price near 5e10.
     #[test]
     fn rows_equal_those_computed_from_the_whole_history(seed in any::<u64>()) {
-        let market = random_market(seed, 420);
+        let market = random_market(seed, 1_000);
         let mut reference = Reference::default();
         let mut rows = 0;
-        for (call, got) in market.iter().zip(run(&market)) {
-            let expected = reference.feed(call);
-            prop_assert_eq!(got.is_some(), expected.is_some());
-            let (Some(got), Some(expected)) = (got, expected) else { continue };
+        for (at, (call, got)) in market.iter().zip(run(&market)).enumerate() {
+            prop_assert_eq!(got.is_some(), reference.take(call));
+            let Some(got) = got else { continue };
             rows += 1;
+            // Not each: the slow engine looks at all that was for each.
+            if at % 11 != 0 {
+                continue;
+            }
+            let expected = reference.row();
             for (index, def) in FEATURES.iter().enumerate() {
                 let (got, expected) = (f64::from(got[index]), expected[index]);
                 let error = (got - expected).abs();
@@ -96,6 +111,27 @@ proptest! {
             }
         }
         prop_assume!(rows > 0);
+    }
+
+    /// An engine for a model says what one of all features says, and nothing where it was not asked.
+    #[test]
+    fn a_value_does_not_depend_on_what_else_was_asked_for(seed in any::<u64>(), asked in any::<u64>()) {
+        let market = random_market(seed, 900);
+        let is_asked = |feature: Feature| asked >> (feature as usize) & 1 == 1;
+        let features = FEATURES.iter().map(|def| def.feature).filter(|&feature| is_asked(feature));
+        let mut engine = FeatureEngine::of(features);
+        let instrument = instrument();
+        for (call, all) in market.iter().zip(run(&market)) {
+            let some = feed(&mut engine, &instrument, call);
+            prop_assert_eq!(some.is_some(), all.is_some());
+            let (Some(some), Some(all)) = (some, all) else { continue };
+            for (def, (some, all)) in FEATURES.iter().zip(some.into_iter().zip(all)) {
+                let is_there = (def.feature as usize) < BASE_FEATURES || is_asked(def.feature);
+                let expected = if is_there { all } else { 0.0 };
+                prop_assert_eq!(some.to_bits(), expected.to_bits(), "{}", def.name);
+                prop_assert_eq!(engine.computes(def.feature), is_there);
+            }
+        }
     }
 
     #[test]
@@ -204,6 +240,60 @@ fn the_first_row_comes_after_the_warm_up() {
 }
 
 #[test]
+fn a_feature_that_is_not_warm_is_0_and_delays_no_other() {
+    let instrument = instrument();
+    let mut engine = FeatureEngine::new();
+    // Falls and rises and trades all the while: nothing that is warm is 0.
+    for update in 1..=400_u16 {
+        let step = i64::from([0, 1, 3, 2, 7, 5, 9, 4, 8, 6][usize::from(update / 3) % 10]);
+        for (buyer, price) in [(true, 1_010), (true, 1_009), (false, 1_003)] {
+            let time_ns = u64::from(update) * 1_000_000;
+            feed(
+                &mut engine,
+                &instrument,
+                &Call::Trade {
+                    time_ns,
+                    price,
+                    qty: 40 + 7 * step,
+                    buyer,
+                },
+            );
+        }
+        let call = Call::Book {
+            time_ns: u64::from(update) * 1_000_000,
+            snapshot: update == 1,
+            bids: vec![(1_000 + step, 5 + step), (980, 7)],
+            asks: vec![(1_011 + step, 2 + step), (1_045, 40)],
+        };
+        let row = feed(&mut engine, &instrument, &call);
+        assert_eq!(row.is_some(), update >= WARM_UP_UPDATES);
+        let Some(row) = row else { continue };
+        for def in FEATURES.iter().filter(|def| def.warm_up_updates > WARM_UP_UPDATES) {
+            let is_warm = update >= def.warm_up_updates;
+            assert_eq!(
+                engine.row_after(warm_up_of([def.feature])).is_some(),
+                is_warm,
+                "{}",
+                def.name
+            );
+            assert!(
+                is_warm || row[def.feature as usize] == 0.0,
+                "{} of update {update}",
+                def.name
+            );
+            let is_first = update == def.warm_up_updates;
+            assert!(
+                !is_first || def.feature == Feature::JumpShare30 || row[def.feature as usize] != 0.0,
+                "{}",
+                def.name
+            );
+        }
+    }
+    assert_eq!(warm_up_of([]), WARM_UP_UPDATES);
+    assert_eq!(warm_up_of([Feature::SpreadTicks, Feature::Rsi14]), 150);
+}
+
+#[test]
 fn a_book_that_cannot_be_used_begins_anew() {
     let instrument = instrument();
     let rows: [(&str, Levels, Levels); 5] = [
@@ -244,7 +334,6 @@ fn a_book_that_cannot_be_used_begins_anew() {
 
 #[test]
 fn one_absurd_time_does_not_stop_the_clock() {
-    use quantumflow::features::Feature;
     let instrument = instrument();
     let mut engine = FeatureEngine::new();
     let at = |time_ns| Call::Book {
@@ -279,7 +368,6 @@ fn one_absurd_time_does_not_stop_the_clock() {
 
 #[test]
 fn a_window_by_time_holds_the_newest_trades_when_there_are_too_many() {
-    use quantumflow::features::Feature;
     let instrument = instrument();
     let mut engine = FeatureEngine::new();
     let book = Call::Book {
@@ -309,4 +397,24 @@ fn a_window_by_time_holds_the_newest_trades_when_there_are_too_many() {
         -1.0,
         "the sellers came last and fill the window"
     );
+    for seller in 0..4_096 {
+        feed(
+            &mut engine,
+            &instrument,
+            &Call::Trade {
+                time_ns: 3,
+                price: 200,
+                qty: 1 + seller % 2,
+                buyer: false,
+            },
+        );
+    }
+    let row = feed(&mut engine, &instrument, &book).unwrap();
+    for feature in [Feature::Vwap10sBps, Feature::Vwap60sBps] {
+        assert_eq!(
+            row[feature as usize],
+            (1e4 * 99.5 / 100.5) as f32,
+            "only the newest have a price"
+        );
+    }
 }

@@ -11,12 +11,12 @@ use std::io::{self, Write};
 
 use features_support::{Call, book_of, book_update, feed, instrument, trade};
 use quantumflow::features::{
-    FeatureEngine, FeatureTable, TableError, TableSummary, WARM_UP_UPDATES, registry::FEATURES,
+    Feature, FeatureEngine, FeatureTable, TableError, TableSummary, WARM_UP_UPDATES, registry::FEATURES,
 };
 use quantumflow_feeds::{Instrument, Sink, Stamps, SymbolId};
 
 fn market() -> Vec<Call> {
-    (0..260_i64)
+    (0..900_i64)
         .map(|at| match at % 5 {
             4 => Call::Trade {
                 time_ns: at as u64,
@@ -26,7 +26,7 @@ fn market() -> Vec<Call> {
             },
             _ => Call::Book {
                 time_ns: at as u64,
-                snapshot: at == 0 || at == 130,
+                snapshot: at == 0 || at == 450,
                 bids: vec![(100 - at % 2, 5 + at), (90, 7)],
                 asks: vec![(101 + at % 3, 5), (110, 9 + at)],
             },
@@ -35,13 +35,16 @@ fn market() -> Vec<Call> {
 }
 
 fn write_table<W: Write>(out: W, symbol: &str) -> Result<TableSummary, TableError> {
+    fill(FeatureTable::new(out, symbol)?)
+}
+
+fn fill<W: Write>(mut table: FeatureTable<W>) -> Result<TableSummary, TableError> {
     let instrument = instrument();
     let other = Instrument {
         id: SymbolId(1),
         symbol: "ETHUSDT".to_owned(),
         ..instrument.clone()
     };
-    let mut table = FeatureTable::new(out, symbol)?;
     for call in market() {
         for instrument in [&instrument, &other] {
             match &call {
@@ -70,8 +73,20 @@ fn write_table<W: Write>(out: W, symbol: &str) -> Result<TableSummary, TableErro
 
 #[test]
 fn rows_read_back_as_the_bits_of_the_engine() {
+    check(&FEATURES.map(|def| def.feature), 340);
+}
+
+/// In the order of the registry, and from where these features are warm.
+#[test]
+fn a_table_of_some_features_has_their_columns_and_begins_when_they_are_warm() {
+    check(&[Feature::QueueImbalance, Feature::Volatility100Bps], WARM_UP_UPDATES);
+    check(&[Feature::SpreadTicks, Feature::Vpin50, Feature::Rsi14], 150);
+}
+
+fn check(features: &[Feature], warm_up_updates: u16) {
     let mut out = Vec::new();
-    let summary = write_table(&mut out, "BTCUSDT").unwrap();
+    let asked = features.iter().rev().copied();
+    let summary = fill(FeatureTable::of(&mut out, "BTCUSDT", asked).unwrap()).unwrap();
     let text = String::from_utf8(out).unwrap();
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -84,8 +99,9 @@ fn rows_read_back_as_the_bits_of_the_engine() {
         "beyond_horizon",
     ];
     assert_eq!(header[..6], front);
-    let names: Vec<String> = FEATURES
+    let names: Vec<String> = features
         .iter()
+        .map(|feature| feature.def())
         .map(|def| format!("{}:{}", def.name, def.version))
         .collect();
     assert_eq!(header[6..], names);
@@ -97,6 +113,9 @@ fn rows_read_back_as_the_bits_of_the_engine() {
         let Some(expected) = feed(&mut engine, &instrument, &call) else {
             continue;
         };
+        if engine.updates() < u32::from(warm_up_updates) {
+            continue;
+        }
         let Call::Book {
             time_ns, bids, asks, ..
         } = call
@@ -104,7 +123,7 @@ fn rows_read_back_as_the_bits_of_the_engine() {
             unreachable!("a trade gives no row")
         };
         let fields: Vec<&str> = lines.next().unwrap().split(',').collect();
-        let segment = 1 + u64::from(time_ns >= 130);
+        let segment = 1 + u64::from(time_ns >= 450);
         let front = [
             time_ns.to_string(),
             "0".to_owned(),
@@ -118,20 +137,24 @@ fn rows_read_back_as_the_bits_of_the_engine() {
             .iter()
             .map(|field| field.parse::<f32>().unwrap().to_bits())
             .collect();
-        assert_eq!(values, expected.map(f32::to_bits));
+        let expected: Vec<u32> = features
+            .iter()
+            .map(|&feature| expected[feature as usize].to_bits())
+            .collect();
+        assert_eq!(values, expected);
         rows += 1;
     }
     assert_eq!(lines.next(), None);
-    assert_eq!(rows, 208 - 2 * (u64::from(WARM_UP_UPDATES) - 1));
+    assert_eq!(rows, 720 - 2 * (u64::from(warm_up_updates) - 1));
     assert_eq!(
         summary,
         TableSummary {
             rows,
             rows_beyond_horizon: 0,
-            updates: 208,
-            trades: 52,
+            updates: 720,
+            trades: 180,
             segments: 2,
-            others: 260
+            others: 900
         }
     );
 }
@@ -142,7 +165,7 @@ fn a_symbol_that_never_came_is_an_error() {
     assert!(
         error
             .to_string()
-            .starts_with("no book update of BTC/USD in the input (520 calls"),
+            .starts_with("no book update of BTC/USD in the input (1800 calls"),
         "{error}"
     );
 }
@@ -163,7 +186,7 @@ fn an_output_that_is_full_is_an_error() {
             Ok(())
         }
     }
-    let error = write_table(Full(2_000), "BTCUSDT").unwrap_err();
+    let error = write_table(Full(4_000), "BTCUSDT").unwrap_err();
     assert!(
         matches!(error, TableError::Write { rows, .. } if (1..20).contains(&rows)),
         "{error:?}"

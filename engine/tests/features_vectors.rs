@@ -50,6 +50,14 @@ fn rows_equal_the_stored_vectors() {
         close(Feature::ImbalanceExp10, stored("obi_exp05", at), 1e-7);
         let mid = stored("mid_x2_ticks", at) / 2.0;
         close(Feature::MicropriceTicks, stored("wmid_ticks", at) - mid, 1e-7);
+        close(Feature::Slope10, stored("slope_ns2006", at), 1e-7);
+        // The stored average begins at 0 and is not divided by its weight; its returns are logarithmic.
+        let weight = 1.0 - 0.97_f64.powi(at as i32);
+        close(
+            Feature::VolatilityEwmBps,
+            1e4 * (stored("ewma_var_l097", at) / weight).sqrt(),
+            1e-3,
+        );
         // The stored one sums squares of logarithmic returns, ours squares of moves over the last mid price.
         close(Feature::Volatility100Bps, 1e4 * stored("rv_win100", at).sqrt(), 1e-3);
 
@@ -84,6 +92,11 @@ fn rows_equal_the_stored_vectors() {
         );
         let to_5: f64 = (0..5).map(|level| flow(level, 50)).sum();
         assert_eq!(value(Feature::OfiTo5W50), (to_5 / queue_of_5(50)) as f32);
+        let to_10: f64 = (0..10).map(|level| flow(level, 10)).sum();
+        assert_eq!(
+            value(Feature::OfiTo10W10),
+            (to_10 / mean_queue(&vectors, at, 10, 10)) as f32
+        );
     }
 
     let trades = vectors["trades_event_priceTicks_lots_sign"].as_array().unwrap();

@@ -169,13 +169,14 @@ fn a_contract_that_the_engine_does_not_meet_is_refused_by_name() {
 fn a_graph_that_does_not_fit_its_contract_is_refused() {
     let refused = |graph: Graph| refusal(&graph.file(Some(&contract())));
     let text = refused(Graph {
-        input: vec![1, 31],
+        input: vec![1, FEATURE_COUNT as i64 - 1],
         ..Graph::linear()
     });
-    assert!(
-        text.contains("the graph takes [1, 31], the contract's features and window make one f32 input of [1, 32]"),
-        "{text}"
+    let expected = format!(
+        "the graph takes [1, {}], the contract's features and window make one f32 input of [1, {FEATURE_COUNT}]",
+        FEATURE_COUNT - 1
     );
+    assert!(text.contains(&expected), "{text}");
     let text = refused(Graph {
         input: vec![1, 20, 32],
         ..Graph::linear()

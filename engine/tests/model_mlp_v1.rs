@@ -7,7 +7,9 @@
 
 use std::path::Path;
 
-use quantumflow::features::{FEATURE_COUNT, SCHEMA_HASH, registry::FEATURES};
+use quantumflow::features::{
+    BASE_FEATURES, FEATURE_COUNT, Feature, SCHEMA_HASH, WARM_UP_UPDATES, registry::FEATURES, warm_up_of,
+};
 use quantumflow::model::{Answer, Class, Model, Prediction};
 use serde_json::Value;
 
@@ -29,8 +31,9 @@ fn it_answers_as_it_did_in_training() {
     let mut predictor = model.predictor().unwrap();
     let vectors: Value =
         serde_json::from_str(&std::fs::read_to_string(models().join("mlp_v1.vectors.json")).unwrap()).unwrap();
-    let names: Vec<String> = FEATURES
-        .iter()
+    let names: Vec<String> = model
+        .features()
+        .map(Feature::def)
         .map(|def| format!("{}:{}", def.name, def.version))
         .collect();
     assert_eq!(
@@ -44,9 +47,13 @@ fn it_answers_as_it_did_in_training() {
     let mut seen = [0; 3];
     for (row, expected) in rows.iter().zip(vectors["probabilities"].as_array().unwrap()) {
         let (row, expected) = (floats(row), floats(expected));
-        assert_eq!(row.len(), FEATURE_COUNT);
+        // What the model does not look at must not matter.
+        let mut all = [f32::NAN; FEATURE_COUNT];
+        for (feature, &value) in model.features().zip(&row) {
+            all[feature as usize] = value;
+        }
         let mut out = Prediction::default();
-        assert_eq!(predictor.predict(&row, &mut out).unwrap(), Answer::Ready);
+        assert_eq!(predictor.predict(&all, &mut out).unwrap(), Answer::Ready);
         for (got, expected) in out.probabilities.iter().zip(&expected) {
             assert!(
                 (got - expected).abs() < 1e-5,
@@ -72,6 +79,11 @@ fn its_card_speaks_of_this_very_file() {
         "the card is of another run than the model"
     );
     assert_eq!(model.contract().name, "mlp_v1");
-    assert_eq!(model.contract().features.len(), FEATURE_COUNT);
+    assert!(
+        model
+            .features()
+            .eq(FEATURES[..BASE_FEATURES].iter().map(|def| def.feature))
+    );
+    assert_eq!(warm_up_of(model.features()), WARM_UP_UPDATES);
     assert_eq!(model.contract().training["made_by"], "scripts/train");
 }

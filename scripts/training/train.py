@@ -30,7 +30,7 @@ BATCH = 512
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 1e-4
 PATIENCE = 4
-# Seen in a mirror (bids as asks, buyers as sellers), these keep their value and all others change their sign.
+# What the model looks at. Seen in a mirror (bids as asks, buyers as sellers), these keep their value and all others change their sign.
 EVEN = {
     "spread_ticks",
     "spread_bps",
@@ -68,6 +68,11 @@ ODD = {
     "return_1s_bps",
 }
 FRONT = ["exchange_time_ns", "update_id", "segment", "bid", "ask", "beyond_horizon"]
+
+
+def list_features():
+    """The names for `quantumflow features --features`: a table of these begins where the model would begin to speak."""
+    print(",".join(sorted(EVEN | ODD)))
 
 
 class Table:
@@ -455,7 +460,7 @@ def main():
     vector_path.write_text(
         json.dumps(
             {
-                "about": "rows of all features in the order of the registry, and the probabilities that training's own "
+                "about": "rows of the model's features in the order of its contract, and the probabilities that training's own "
                 "forward pass gives for them",
                 "features": [f"{name}:{version}" for name, version in features],
                 "rows": [[float(str(v)) for v in r] for r in vectors],
@@ -515,4 +520,7 @@ engine's own feature code, and train on those. An exchange's fees are many times
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--list-features"]:
+        list_features()
+    else:
+        main()

@@ -8,15 +8,16 @@ use quantumflow_feeds::{BookUpdate, Price, Qty, Scale, Side, Trade};
 
 use super::average::VarianceRate;
 use super::depth::{DEPTH_5, DEPTH_10, Depth, FLOW_COLUMNS, FLOW_TO_5, FLOW_TO_10, PRICE_MAX, imbalance};
-use super::registry::{FEATURE_COUNT, Feature, WARM_UP_UPDATES};
+use super::extras::{Extras, FlowAndDepth, Sight, Step};
+use super::registry::{BASE_FEATURES, FEATURE_COUNT, FEATURES, Feature, WARM_UP_UPDATES};
 use super::tape::TradeTape;
 use super::time::VenueTime;
-use super::window::{History, Sum};
+use super::window::{History, Sum, square};
 
 /// One row: a value per [`Feature`], in the order of the registry.
 pub type FeatureVector = [f32; FEATURE_COUNT];
 
-/// Computes the features of one instrument. About 120 kB, allocated once.
+/// Computes the features of one instrument. About 120 kB, and 20 kB more for all features; allocated once.
 ///
 /// The venue's time is made monotonic: an older time than the newest one counts as the newest, a step of more than a
 /// minute counts as a minute, and a time that lies more than ten seconds back starts a new axis, so that one absurd
@@ -43,6 +44,8 @@ pub struct FeatureEngine {
     volatility_1s: VarianceRate,
     volatility_30s: VarianceRate,
     tape: TradeTape,
+    /// What the features beyond the base need; nothing where nobody asked for one.
+    extras: Option<Box<Extras>>,
 }
 
 impl Default for FeatureEngine {
@@ -52,8 +55,21 @@ impl Default for FeatureEngine {
 }
 
 impl FeatureEngine {
-    /// An engine that waits for a snapshot.
+    /// An engine of all features that waits for a snapshot.
     pub fn new() -> Self {
+        Self::of(FEATURES.map(|def| def.feature))
+    }
+
+    /// An engine for one who looks at these features. The values of the base
+    /// ([`BASE_FEATURES`](super::registry::BASE_FEATURES)) are there in any case, those of the others where they were asked
+    /// for and 0 elsewhere. No value depends on what else was asked for.
+    pub fn of(features: impl IntoIterator<Item = Feature>) -> Self {
+        let features: Vec<Feature> = features.into_iter().collect();
+        let extras = Extras::of(&features);
+        let tape = match &extras {
+            Some(extras) if extras.looks_at_vwaps() => TradeTape::new().with_vwaps(),
+            _ => TradeTape::new(),
+        };
         Self {
             row: [0.0; FEATURE_COUNT],
             updates: 0,
@@ -71,11 +87,13 @@ impl FeatureEngine {
             mid_average: 0.0,
             volatility_1s: VarianceRate::new(1.0),
             volatility_30s: VarianceRate::new(30.0),
-            tape: TradeTape::new(),
+            tape,
+            extras,
         }
     }
 
-    /// Takes a book update and returns the row, or `None` until [`WARM_UP_UPDATES`] updates have come in one piece.
+    /// Takes a book update and returns the row, or `None` until [`WARM_UP_UPDATES`] updates have come in one piece. A feature
+    /// whose own warm-up is longer is 0 until it is over.
     ///
     /// A snapshot begins anew: what happened between the state before and the snapshot is not known, so that neither a
     /// window of changes nor the trades can be carried across it. A book with an empty side, a crossed one or one with
@@ -110,6 +128,9 @@ impl FeatureEngine {
         if self.updates == 0 {
             self.mids.push([mid2, 0]);
             self.mid_average = mid2 as f64;
+            if let Some(extras) = &mut self.extras {
+                extras.begin(mid2);
+            }
         } else {
             self.difference(previous, newest, mid2, dt_ns);
         }
@@ -133,6 +154,9 @@ impl FeatureEngine {
             Side::Ask => -qty,
         };
         self.tape.push(price, signed_qty, self.time.now_ns);
+        if let Some(extras) = &mut self.extras {
+            extras.on_trade(signed_qty, &self.tape);
+        }
     }
 
     /// The newest row; `None` as for [`on_book`](Self::on_book).
@@ -140,9 +164,21 @@ impl FeatureEngine {
         (self.updates >= u32::from(WARM_UP_UPDATES)).then_some(&self.row)
     }
 
+    /// The newest row, where so many updates have come in one piece: for one whose features need more of them than a row does
+    /// ([`warm_up_of`](super::registry::warm_up_of)).
+    pub fn row_after(&self, warm_up_updates: u16) -> Option<&FeatureVector> {
+        self.row().filter(|_| self.updates >= u32::from(warm_up_updates))
+    }
+
     /// Book updates since the last snapshot, that one included.
     pub fn updates(&self) -> u32 {
         self.updates
+    }
+
+    /// Whether the feature has a value in its rows.
+    pub fn computes(&self, feature: Feature) -> bool {
+        let is_extra = || self.extras.as_ref().is_some_and(|extras| extras.computes(feature));
+        (feature as usize) < BASE_FEATURES || is_extra()
     }
 
     /// How many best levels of both sides were surely known at the newest update, [`REACH_MAX`] at most: so far the book
@@ -164,6 +200,10 @@ impl FeatureEngine {
         self.volatility_1s.clear();
         self.volatility_30s.clear();
         self.tape.clear();
+        self.row = [0.0; FEATURE_COUNT];
+        if let Some(extras) = &mut self.extras {
+            extras.clear();
+        }
     }
 
     /// What changed from one update to the next.
@@ -175,7 +215,8 @@ impl FeatureEngine {
 
         let mid2_before = self.mids.ago(0)[MID2];
         let move2 = mid2 - mid2_before;
-        self.squared_moves_100.0 += square(move2) - square(self.mids.ago(99)[MOVE2]);
+        let move2_100_ago = self.mids.ago(99)[MOVE2];
+        self.squared_moves_100.0 += square(move2) - square(move2_100_ago);
         self.mids.push([mid2, move2]);
 
         let dt_s = dt_ns as f64 * 1e-9;
@@ -183,6 +224,24 @@ impl FeatureEngine {
         let change = move2 as f64 / mid2_before as f64;
         self.volatility_1s.update(change, dt_s);
         self.volatility_30s.update(change, dt_s);
+
+        if let Some(extras) = &mut self.extras {
+            extras.on_update(&Step {
+                flow: &flow,
+                flow_to_10_w10: FlowAndDepth {
+                    flow_enters: flow[FLOW_TO_10],
+                    flow_leaves: back_10[FLOW_TO_10],
+                    depth_enters: flow[DEPTH_10],
+                    depth_leaves: back_10[DEPTH_10],
+                },
+                mid2,
+                move2,
+                move2_100_ago,
+                change,
+                dt_s,
+                now_ns: self.time.now_ns,
+            });
+        }
     }
 
     fn fill_row(&mut self) {
@@ -246,6 +305,17 @@ impl FeatureEngine {
             Feature::Volatility100Bps,
             1e4 * self.squared_moves_100.to_f64().sqrt() / mid2,
         );
+
+        if let Some(extras) = &self.extras {
+            let sight = Sight {
+                depth,
+                tape: &self.tape,
+                tick: self.tick,
+                updates: self.updates,
+                squared_moves_100: self.squared_moves_100,
+            };
+            extras.fill(&sight, set);
+        }
     }
 }
 
@@ -278,10 +348,6 @@ impl FlowSums {
         self.depth_5_w50.slide(enters[DEPTH_5], leaves_50[DEPTH_5]);
         self.depth_10_w50.slide(enters[DEPTH_10], leaves_50[DEPTH_10]);
     }
-}
-
-fn square(x: i64) -> i128 {
-    i128::from(x) * i128::from(x)
 }
 
 /// The greatest common divisor of a positive step, or 0 for none yet, and a price. One division where the price lies on

@@ -9,8 +9,8 @@ use super::registry::{Feature, REACH_MAX};
 /// Follows the books of one instrument and tells which rows are to be marked.
 ///
 /// How long a feature remembers a book is its warm-up, turned round: as many clean updates as it needs to begin, it needs
-/// to be clean again. So neither an interruption of the rows nor a snapshot has to be told: before the first row after it
-/// every mark has gone out.
+/// to be clean again. So neither an interruption of the rows nor a snapshot has to be told: who waits for the warm-up of
+/// these features ([`warm_up_of`](super::warm_up_of)) sees no row before every mark from before has gone out.
 #[derive(Clone, Debug)]
 pub struct HorizonWatch {
     /// For a book that is known to `n` levels: how many rows from it on are marked.
@@ -72,6 +72,11 @@ mod tests {
             (&[Feature::Imbalance5, Feature::Volatility100Bps], 1, 0, 101),
             (&[Feature::OfiTo5W50], 5, 4, 55),
             (&[Feature::TradeImbalance10s], 5, 0, 0),
+            (&[Feature::Slope10], 1, 9, 1),
+            (&[Feature::Slope10, Feature::MacdBps], 1, 9, 1),
+            (&[Feature::Slope10, Feature::MacdBps], 1, 0, 340),
+            (&[Feature::OfiTo10T5s, Feature::Ofi1T1s], 1, 9, 257),
+            (&[Feature::Ofi1T1s], 1, 5, 0),
             (&[], 1, 0, 0),
         ] {
             let mut watch = HorizonWatch::new(features.iter().copied(), window);
@@ -93,7 +98,7 @@ mod tests {
     fn every_feature_of_the_book_has_a_reach_and_no_other() {
         use crate::features::FeatureGroup::TradeFlow;
         for def in &FEATURES {
-            let has_reach = def.group != TradeFlow || def.feature == Feature::Vwap20Bps;
+            let has_reach = def.group != TradeFlow || def.unit.contains("mid price");
             assert_eq!(def.reach_levels > 0, has_reach, "{}", def.name);
         }
     }

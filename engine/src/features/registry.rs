@@ -7,7 +7,12 @@
 //! Notation: `b`, `a` best bid and ask price; `q_b(l)`, `q_a(l)` the quantity at level `l` of a side, level 1 best;
 //! `m = (b + a) / 2`; `e_l` the order flow of level `l` in one update (see [`Feature::Ofi1Last`]); times are the
 //! venue's. "Ticks" are the price step that the instrument has shown so far: the greatest common divisor of its
-//! prices, since the decimals on the wire need not be those of the tick.
+//! prices, since the decimals on the wire need not be those of the tick. Lots are units in the last decimal of quantities
+//! that the instrument uses.
+//!
+//! What is not here: the micro-price of Stoikov (2018) and the integrated order flow of Cont, Cucuringu and Zhang (its
+//! first principal component) rest on tables that are fitted offline for one instrument; there is nothing to compute
+//! without them. Their closed forms are: `microprice_ticks`, and the sums over levels.
 
 /// Which part of the market a feature speaks of; the label `feature_type` of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +162,75 @@ features! {
         "the same with tau = 30 s";
     Volatility100Bps "volatility_100_bps" v 1, "basis points", Price, reach 1, warm_up 101:
         "1e4 sqrt(sum of (m - m')^2 over 100 updates) / m";
+    Imbalance10Ticks "imbalance_10_ticks" v 1, "-1..1", Book, reach 10, warm_up 1:
+        "(B - A) / (B + A), B and A the quantities less than 10 ticks from their side's best price: at most the best 10 levels, \
+         and fewer where the book has holes";
+    NearShare10Ticks "near_share_10_ticks" v 1, "0..1", Book, reach 10, warm_up 1:
+        "(B + A) / the quantities of the best 10 levels of both sides, B and A as in imbalance_10_ticks: 1 in a book without \
+         holes";
+    Slope10 "slope_10" v 1, "1 / relative price", Book, reach 10, warm_up 1:
+        "(s_b + s_a) / 2, s of one side = (v_1 / |p_1 / m - 1| + sum over i of (v_(i+1) / v_i - 1) / |p_(i+1) / p_i - 1|) / N, \
+         v_i = ln of the lots of the best i levels, N the levels that there are, at most 10; terms with v_i = 0 (one lot) are \
+         left out; ln by a series of our own, the same on every machine. Naes and Skjeltorp 2006";
+    SlopeImbalance10 "slope_imbalance_10" v 1, "-1..1", Book, reach 10, warm_up 1:
+        "(s_b - s_a) / (s_b + s_a), s as in slope_10";
+    OfiTo10W10 "ofi_to_10_10" v 1, "mean queues", OrderFlow, reach 10, warm_up 11:
+        "sum of e_1 + .. + e_10 over 10 updates / Q(10, 10)";
+    Ofi1T1s "ofi_1_1s" v 1, "mean queues", OrderFlow, reach 5, warm_up 257:
+        "sum of e_1 / Q(5, w), over the w updates of the last 1 s of venue time, the newest 256 at most";
+    OfiTo10T1s "ofi_to_10_1s" v 1, "mean queues", OrderFlow, reach 10, warm_up 257:
+        "sum of e_1 + .. + e_10 / Q(10, w), over the w updates of the last 1 s of venue time, the newest 256 at most";
+    Ofi1T5s "ofi_1_5s" v 1, "mean queues", OrderFlow, reach 5, warm_up 257:
+        "ofi_1_1s over 5 s";
+    OfiTo10T5s "ofi_to_10_5s" v 1, "mean queues", OrderFlow, reach 10, warm_up 257:
+        "ofi_to_10_1s over 5 s";
+    Vwap10sBps "vwap_10s_bps" v 1, "basis points of the mid price", TradeFlow, reach 1, warm_up 1:
+        "1e4 (sum of p v / sum of v - m) / m over the trades of the last 10 s of venue time, the newest 4,096 at most; 0 without \
+         a trade";
+    Vwap60sBps "vwap_60s_bps" v 1, "basis points of the mid price", TradeFlow, reach 1, warm_up 1:
+        "the same over 60 s";
+    Vpin50 "vpin_50" v 1, "0..1", TradeFlow, reach 0, warm_up 1:
+        "sum of |bought - sold| / sum of V over the last 50 buckets of trades since the snapshot, or as many as were filled; a \
+         bucket holds V = 10 times the mean quantity of the last 100 trades, rounded down to lots and fixed when it opens; a \
+         trade is split at its border; 0 before the first is full. Easley, Lopez de Prado and O'Hara 2012, with the venue's own \
+         sides in place of bulk classification; critique: Andersen and Bondarenko 2014 (much of it is volume itself)";
+    Return10sBps "return_10s_bps" v 1, "basis points", Price, reach 1, warm_up 2:
+        "return_1s_bps with 10 s";
+    Return60sBps "return_60s_bps" v 1, "basis points", Price, reach 1, warm_up 2:
+        "return_1s_bps with 60 s";
+    VolatilityEwmBps "volatility_ewm_bps" v 1, "basis points per square root of an update", Price, reach 1, warm_up 101:
+        "1e4 sqrt(S / W), S = 0.97 S + 0.03 r^2 with each update, W = 0.97 W + 0.03: RiskMetrics 1996, W removes the start from \
+         zero";
+    Volatility5sSumBps "volatility_5s_sum_bps" v 1, "basis points", Price, reach 1, warm_up 257:
+        "1e4 sqrt(sum of (m - m')^2) / m over the updates of the last 5 s of venue time, the newest 256 at most";
+    SemivarianceImbalance100 "semivariance_imbalance_100" v 1, "-1..1", Price, reach 1, warm_up 101:
+        "(U - D) / (U + D), U the sum of (m - m')^2 over the updates of the last 100 that went up, D over those that went down; \
+         0 where none did. Barndorff-Nielsen, Kinnebrock and Shephard 2010";
+    Ema12Bps "ema_12_bps" v 1, "basis points", Price, reach 1, warm_up 120:
+        "1e4 (m / EMA - 1), EMA over the closes c of bars of 10 updates since the snapshot: EMA += (c - EMA) 2 / 13, begun from \
+         the mean of the first 12, as TA-Lib does";
+    Ema26Bps "ema_26_bps" v 1, "basis points", Price, reach 1, warm_up 260:
+        "the same over 26 bars, 2 / 27";
+    MacdBps "macd_bps" v 1, "basis points of the mid price", Price, reach 1, warm_up 340:
+        "1e4 L / m, L = EMA(12) - EMA(26) of the closes of bars of 10 updates, EMA(12) begun from bars 15 to 26; TA-Lib's MACD";
+    MacdSignalBps "macd_signal_bps" v 1, "basis points of the mid price", Price, reach 1, warm_up 340:
+        "1e4 G / m, G = EMA(9) of L of macd_bps";
+    MacdHistogramBps "macd_histogram_bps" v 1, "basis points of the mid price", Price, reach 1, warm_up 340:
+        "1e4 (L - G) / m";
+    Rsi14 "rsi_14" v 1, "-1..1", Price, reach 1, warm_up 150:
+        "RSI / 50 - 1, RSI of Wilder (1978) over 14 moves of the closes of bars of 10 updates, begun from their mean as TA-Lib \
+         does: (U - D) / (U + D) with U = (13 U + max(move, 0)) / 14, D likewise; 0 where nothing moved";
+    Bollinger20 "bollinger_20" v 1, "standard deviations", Price, reach 1, warm_up 200:
+        "(m - M) / s, M and s mean and population standard deviation of the last 20 closes of bars of 10 updates: the bands of \
+         TA-Lib lie at -2 and 2; 0 where s = 0";
+    BollingerWidth20Bps "bollinger_width_20_bps" v 1, "basis points", Price, reach 1, warm_up 200:
+        "1e4 4 s / M, from the lower band to the upper";
+    BarVolatility30Bps "bar_volatility_30_bps" v 1, "basis points", Price, reach 1, warm_up 310:
+        "1e4 sqrt(sum of (c - c')^2 over the last 30 moves of closes of bars of 10 updates) / m: slower, and less of the bouncing \
+         between bid and ask, than volatility_100_bps";
+    JumpShare30 "jump_share_30" v 1, "0..1", Price, reach 1, warm_up 310:
+        "max(0, 1 - B / R), R the sum of d^2 and B = (pi / 2) (30 / 29) the sum of |d d'| over the same moves d, d' the one before: \
+         how much of the variation was jumps; 0 where nothing moved. Barndorff-Nielsen and Shephard 2004";
 }
 
 impl Feature {
@@ -171,17 +245,29 @@ impl Feature {
     }
 }
 
-/// Book updates after a snapshot, the snapshot included, before there is a row: the longest warm-up of all.
-pub const WARM_UP_UPDATES: u16 = {
-    let mut longest = 0;
+/// Book updates after a snapshot, the snapshot included, before there is a row.
+///
+/// Some features need more: in the rows until then they are 0, and who looks at one waits for it ([`warm_up_of`]), so that
+/// it delays nobody else.
+pub const WARM_UP_UPDATES: u16 = 101;
+
+/// Book updates after a snapshot, the snapshot included, before a row means what it says to one who looks at these
+/// features.
+pub fn warm_up_of(features: impl IntoIterator<Item = Feature>) -> u16 {
+    let own = features.into_iter().map(|feature| feature.def().warm_up_updates);
+    own.max().unwrap_or(0).max(WARM_UP_UPDATES)
+}
+
+/// So many features, the first ones, stand in every row; the others in those of an engine that was asked for them.
+pub const BASE_FEATURES: usize = 32;
+
+/// The base is warm when there is a row.
+const _: () = {
     let mut index = 0;
-    while index < FEATURE_COUNT {
-        if FEATURES[index].warm_up_updates > longest {
-            longest = FEATURES[index].warm_up_updates;
-        }
+    while index < BASE_FEATURES {
+        assert!(FEATURES[index].warm_up_updates <= WARM_UP_UPDATES);
         index += 1;
     }
-    longest
 };
 
 /// How many levels of each side the features look at.
@@ -259,6 +345,33 @@ mod tests {
             assert!(def.version >= 1 && def.warm_up_updates >= 1);
         }
         assert_eq!(Feature::from_name("spread"), None);
+    }
+
+    /// `docs/features.md` is for those who choose features; its table is written from here and must stay so.
+    #[test]
+    fn the_documentation_lists_every_feature_as_it_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/features.md");
+        let text = std::fs::read_to_string(path).expect("the documentation is there");
+        let documented: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected: Vec<String> = FEATURES.iter().map(line_of).collect();
+        assert!(
+            documented == expected,
+            "the table of {path} should be\n{}",
+            expected.join("\n")
+        );
+    }
+
+    fn line_of(def: &FeatureDef) -> String {
+        format!(
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
+            def.name,
+            def.version,
+            def.group.name(),
+            def.unit,
+            def.reach_levels,
+            def.warm_up_updates,
+            def.formula.replace('|', "\\|")
+        )
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Feature rows as CSV, from the engine's own code: what training reads is what serving computes.
 //!
-//! The columns are `exchange_time_ns,update_id,segment,bid,ask,beyond_horizon` and then one per feature, headed
-//! `name:version`. `bid` and `ask` are mantissas at the decimals of the wire. `segment` counts the times that the features
+//! The columns are `exchange_time_ns,update_id,segment,bid,ask,beyond_horizon` and then one per feature, all of them or the
+//! ones that were asked for, headed `name:version`. Rows begin where a model of these features would begin to speak: once
+//! all of them are warm. `bid` and `ask` are mantissas at the decimals of the wire. `segment` counts the times that the features
 //! began anew: a label must not look across one. `beyond_horizon` is 1 where features looked further into the book than it
 //! is known ([`HorizonWatch`]), else 0: a model should not learn from such a row. Values are the shortest decimals that read back as the same `f32`.
 
@@ -12,7 +13,7 @@ use quantumflow_feeds::{BookUpdate, Side, Sink, Stamps, Trade};
 
 use super::engine::FeatureEngine;
 use super::horizon::HorizonWatch;
-use super::registry::FEATURES;
+use super::registry::{FEATURES, Feature, warm_up_of};
 
 /// Writes one row per book update of one instrument; a [`Sink`], so that a replay can be let into it.
 ///
@@ -21,6 +22,8 @@ use super::registry::FEATURES;
 pub struct FeatureTable<W> {
     out: W,
     symbol: String,
+    features: Vec<Feature>,
+    warm_up_updates: u16,
     engine: FeatureEngine,
     horizon: HorizonWatch,
     line: String,
@@ -69,10 +72,19 @@ pub enum TableError {
 }
 
 impl<W: Write> FeatureTable<W> {
-    /// A table of the instrument with the venue's spelling `symbol`; writes the header. Give it a buffered writer.
-    pub fn new(mut out: W, symbol: &str) -> Result<Self, TableError> {
+    /// A table of all features of the instrument with the venue's spelling `symbol`; writes the header. Give it a buffered
+    /// writer.
+    pub fn new(out: W, symbol: &str) -> Result<Self, TableError> {
+        Self::of(out, symbol, FEATURES.map(|def| def.feature))
+    }
+
+    /// The same of some features, in the order of the registry whatever theirs is.
+    pub fn of(mut out: W, symbol: &str, features: impl IntoIterator<Item = Feature>) -> Result<Self, TableError> {
+        let mut features: Vec<Feature> = features.into_iter().collect();
+        features.sort_unstable_by_key(|&feature| feature as usize);
+        features.dedup();
         let mut header = String::from("exchange_time_ns,update_id,segment,bid,ask,beyond_horizon");
-        for def in &FEATURES {
+        for def in features.iter().map(|feature| feature.def()) {
             write!(header, ",{}:{}", def.name, def.version).expect("a String takes all that is written");
         }
         header.push('\n');
@@ -81,8 +93,10 @@ impl<W: Write> FeatureTable<W> {
         Ok(Self {
             out,
             symbol: symbol.to_owned(),
-            engine: FeatureEngine::new(),
-            horizon: HorizonWatch::new(FEATURES.iter().map(|def| def.feature), 1),
+            warm_up_updates: warm_up_of(features.iter().copied()),
+            engine: FeatureEngine::of(features.iter().copied()),
+            horizon: HorizonWatch::new(features.iter().copied(), 1),
+            features,
             line: String::with_capacity(512),
             summary: TableSummary::default(),
             failed: None,
@@ -123,7 +137,7 @@ impl<W: Write> Sink for FeatureTable<W> {
         let (Some(bid), Some(ask)) = (update.book.best(Side::Bid), update.book.best(Side::Ask)) else {
             return;
         };
-        let Some(row) = self.engine.row() else {
+        let Some(row) = self.engine.row_after(self.warm_up_updates) else {
             self.summary.segments += u64::from(self.engine.updates() == 1);
             return;
         };
@@ -142,8 +156,8 @@ impl<W: Write> Sink for FeatureTable<W> {
             u8::from(beyond_horizon)
         )
         .expect("a String takes all that is written");
-        for value in row {
-            write!(self.line, ",{value}").expect("a String takes all that is written");
+        for &feature in &self.features {
+            write!(self.line, ",{}", row[feature as usize]).expect("a String takes all that is written");
         }
         self.line.push('\n');
         match self.out.write_all(self.line.as_bytes()) {

@@ -1,4 +1,5 @@
-//! The trades of the last moments: four windows over one ring, two by count and two by venue time.
+//! The trades of the last moments: four windows over one ring, two by count and two by venue time, and two more that know
+//! prices where somebody asked for them.
 
 use super::window::Sum;
 
@@ -36,6 +37,11 @@ impl TradeWindow {
         }
     }
 
+    /// The summed quantity.
+    pub(super) fn total(&self) -> Sum {
+        self.total
+    }
+
     fn add(&mut self, entry: &Entry) {
         self.signed.slide(entry.signed_qty, 0);
         self.total.slide(entry.signed_qty.abs(), 0);
@@ -45,6 +51,29 @@ impl TradeWindow {
         self.signed.slide(0, entry.signed_qty);
         self.total.slide(0, entry.signed_qty.abs());
         self.tail += 1;
+    }
+}
+
+/// What the newest entries of the ring cost: the volume-weighted average price.
+#[derive(Clone, Copy, Debug, Default)]
+struct PriceWindow {
+    trades: TradeWindow,
+    notional: i128,
+}
+
+impl PriceWindow {
+    fn add(&mut self, entry: &Entry) {
+        self.trades.add(entry);
+        self.notional += believable_notional(entry);
+    }
+
+    fn drop_oldest(&mut self, entry: &Entry) {
+        self.trades.drop_oldest(entry);
+        self.notional -= believable_notional(entry);
+    }
+
+    fn vwap(&self) -> Option<f64> {
+        (self.trades.total.0 != 0).then(|| self.notional as f64 / self.trades.total.to_f64())
     }
 }
 
@@ -58,6 +87,8 @@ pub(super) struct TradeTape {
     last_100: TradeWindow,
     last_1s: TradeWindow,
     last_10s: TradeWindow,
+    /// Over 10 s and 60 s.
+    prices: Option<Box<[PriceWindow; 2]>>,
 }
 
 impl TradeTape {
@@ -70,7 +101,14 @@ impl TradeTape {
             last_100: TradeWindow::default(),
             last_1s: TradeWindow::default(),
             last_10s: TradeWindow::default(),
+            prices: None,
         }
+    }
+
+    /// The tape keeps [`vwaps`](Self::vwaps) as well.
+    pub(super) fn with_vwaps(mut self) -> Self {
+        self.prices = Some(Box::default());
+        self
     }
 
     /// Forgets everything; the entries themselves need no wiping, no window reaches them.
@@ -81,11 +119,17 @@ impl TradeTape {
         self.last_100 = TradeWindow::default();
         self.last_1s = TradeWindow::default();
         self.last_10s = TradeWindow::default();
+        if let Some(prices) = &mut self.prices {
+            **prices = Default::default();
+        }
     }
 
     /// Adds a trade. `price` must be below 2^60 and `signed_qty` not `i64::MIN`: twenty products then fit 128 bits.
     pub(super) fn push(&mut self, price: i64, signed_qty: i64, now_ns: u64) {
         self.make_room();
+        if self.prices.is_some() {
+            self.make_room_for_price();
+        }
         let entry = Entry {
             price,
             signed_qty,
@@ -110,12 +154,22 @@ impl TradeTape {
         if self.pushed - self.last_100.tail > 100 {
             self.last_100.drop_oldest(&self.entries[slot(self.last_100.tail)]);
         }
-        self.expire(now_ns);
+        self.expire_windows(now_ns);
+        if self.prices.is_some() {
+            self.push_price(now_ns);
+        }
     }
 
     /// Lets the windows by time move on to `now_ns`. Each trade leaves a window once, so the cost per call is constant
     /// on average and bounded by the ring.
     pub(super) fn expire(&mut self, now_ns: u64) {
+        self.expire_windows(now_ns);
+        if self.prices.is_some() {
+            self.expire_prices(now_ns);
+        }
+    }
+
+    fn expire_windows(&mut self, now_ns: u64) {
         for (window, span_ns) in [(&mut self.last_1s, SECOND_NS), (&mut self.last_10s, 10 * SECOND_NS)] {
             while window.tail < self.pushed {
                 let oldest = &self.entries[slot(window.tail)];
@@ -152,6 +206,56 @@ impl TradeTape {
         }
     }
 
+    /// The volume-weighted average prices of the last 10 s and 60 s, `None` without a trade there, or where the tape was not
+    /// told to keep them.
+    pub(super) fn vwaps(&self) -> [Option<f64>; 2] {
+        match &self.prices {
+            Some(prices) => prices.map(|window| window.vwap()),
+            None => [None; 2],
+        }
+    }
+
+    /// How many trades are inside one of the windows.
+    pub(super) fn count_of(&self, window: &TradeWindow) -> u64 {
+        self.pushed - window.tail
+    }
+
+    /// The same for the windows of prices. Out of line, like what follows: most tapes have none.
+    #[inline(never)]
+    fn make_room_for_price(&mut self) {
+        for window in self.prices.iter_mut().flat_map(|prices| prices.iter_mut()) {
+            if self.pushed - window.trades.tail == TAPE_LEN as u64 {
+                window.drop_oldest(&self.entries[slot(window.trades.tail)]);
+            }
+        }
+    }
+
+    /// Adds the newest trade to the windows of prices.
+    #[inline(never)]
+    fn push_price(&mut self, now_ns: u64) {
+        let newest = &self.entries[slot(self.pushed - 1)];
+        for window in self.prices.iter_mut().flat_map(|prices| prices.iter_mut()) {
+            window.add(newest);
+        }
+        self.expire_prices(now_ns);
+    }
+
+    #[inline(never)]
+    fn expire_prices(&mut self, now_ns: u64) {
+        let Some(prices) = &mut self.prices else {
+            return;
+        };
+        for (window, span_ns) in prices.iter_mut().zip([10 * SECOND_NS, 60 * SECOND_NS]) {
+            while window.trades.tail < self.pushed {
+                let oldest = &self.entries[slot(window.trades.tail)];
+                if now_ns - oldest.at_ns < span_ns {
+                    break;
+                }
+                window.drop_oldest(oldest);
+            }
+        }
+    }
+
     /// Frees the slot that the next trade will take from the windows that still hold it.
     fn make_room(&mut self) {
         for window in [&mut self.last_1s, &mut self.last_10s] {
@@ -169,3 +273,10 @@ fn slot(number: u64) -> usize {
 fn notional(entry: &Entry) -> i128 {
     i128::from(entry.price) * i128::from(entry.signed_qty.unsigned_abs())
 }
+
+/// The same, but no more than what the ring can sum: a trade for more is absurd, and leaves as it came.
+fn believable_notional(entry: &Entry) -> i128 {
+    notional(entry).min(NOTIONAL_MAX)
+}
+
+const NOTIONAL_MAX: i128 = i128::MAX / TAPE_LEN as i128;

@@ -56,6 +56,11 @@ impl Sum {
     }
 }
 
+/// Exact.
+pub(super) fn square(x: i64) -> i128 {
+    i128::from(x) * i128::from(x)
+}
+
 /// Out of line, or the compiler calls the library's conversion for every sum and picks afterwards.
 #[cold]
 #[inline(never)]

@@ -13,8 +13,8 @@ use quantumflow_region::{
 
 use super::predict::{Prediction, SymbolOrigin};
 use super::recorder::FlightRecorder;
-use crate::features::FeatureGroup;
 use crate::features::registry::FEATURES;
+use crate::features::{Feature, FeatureGroup};
 use crate::os::TimeBase;
 
 /// All cells of one hot thread.
@@ -182,7 +182,7 @@ impl HotMetrics {
         let features = FeatureGroup::ALL.iter().map(|group| {
             (
                 counter(thread_ref, &catalogue::FEATURES_COMPUTED, &[group.name()]),
-                feature_count(*group),
+                feature_count(*group, |_| true),
             )
         });
         let features = features.collect();
@@ -208,6 +208,13 @@ impl HotMetrics {
             stages: catalogue::STAGES.map(|stage| histogram(thread_ref, &catalogue::STAGE_LATENCY, &[stage])),
             recorder,
             thread,
+        }
+    }
+
+    /// A row has these features only, not all that there are.
+    pub(super) fn count_features(&mut self, is_computed: impl Fn(Feature) -> bool) {
+        for (group, (_, values)) in FeatureGroup::ALL.into_iter().zip(&mut self.features) {
+            *values = feature_count(group, &is_computed);
         }
     }
 
@@ -588,8 +595,9 @@ impl VenueCells {
     }
 }
 
-fn feature_count(group: FeatureGroup) -> u64 {
-    FEATURES.iter().filter(|def| def.group == group).count() as u64
+fn feature_count(group: FeatureGroup, is_computed: impl Fn(Feature) -> bool) -> u64 {
+    let of_group = FEATURES.iter().filter(|def| def.group == group);
+    of_group.filter(|def| is_computed(def.feature)).count() as u64
 }
 
 fn venue_index(venue: VenueId) -> usize {

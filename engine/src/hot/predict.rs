@@ -11,7 +11,7 @@ use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, 
 
 use super::mailbox::{HotEvent, HotNews, Mailbox};
 use super::metrics::{HotMetrics, Place};
-use crate::features::{FeatureEngine, HorizonWatch};
+use crate::features::{FeatureEngine, HorizonWatch, warm_up_of};
 use crate::model::{self, Answer, Class, LoadError, Model, Predictor};
 use crate::os::{TimeBase, TscClock};
 
@@ -64,6 +64,8 @@ impl Output for () {
 #[derive(Debug)]
 struct Mind {
     features: FeatureEngine,
+    /// Rows before are not for this model: some feature that it looks at does not mean what it says yet.
+    warm_up_updates: u16,
     horizon: HorizonWatch,
     predictor: Predictor,
 }
@@ -98,14 +100,15 @@ impl<O: Output> PredictSink<O> {
         model: Option<&Arc<Model>>,
         signal_threshold: f32,
         output: O,
-        metrics: HotMetrics,
+        mut metrics: HotMetrics,
         mailbox: Mailbox,
         time: TimeBase,
     ) -> Result<Self, LoadError> {
         let mind = |model: &Arc<Model>| {
             let predictor = model.predictor()?;
             Ok(Mind {
-                features: FeatureEngine::new(),
+                features: FeatureEngine::of(model.features()),
+                warm_up_updates: warm_up_of(model.features()),
                 horizon: HorizonWatch::new(model.features(), model.contract().window),
                 predictor,
             })
@@ -113,7 +116,10 @@ impl<O: Output> PredictSink<O> {
         let minds = model
             .iter()
             .flat_map(|model| symbols.iter().map(move |_| mind(model)))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<Mind>, _>>()?;
+        if let Some(mind) = minds.first() {
+            metrics.count_features(|feature| mind.features.computes(feature));
+        }
         let feeds = symbols
             .iter()
             .map(|origin| usize::from(origin.feed) + 1)
@@ -207,6 +213,7 @@ impl<O: Output> Sink for PredictSink<O> {
         };
         let Mind {
             features,
+            warm_up_updates,
             horizon,
             predictor,
         } = mind;
@@ -215,7 +222,7 @@ impl<O: Output> Sink for PredictSink<O> {
         features.on_book(update);
         let beyond_horizon = horizon.observe(features.known_levels());
         let featured = TscClock.ticks();
-        let Some(row) = features.row() else {
+        let Some(row) = features.row_after(*warm_up_updates) else {
             predictor.reset();
             return metrics.stages_to_features(time, stamps, started, featured);
         };

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use quantumflow::features::{FEATURE_COUNT, Feature, FeatureEngine, FeatureVector};
+mod extras;
+
+use quantumflow::features::{FEATURE_COUNT, Feature, FeatureEngine, FeatureVector, registry::FEATURES};
 use quantumflow_feeds::book::Book;
 use quantumflow_feeds::{BookUpdate, Instrument, Price, Qty, Quality, Scale, Side, SymbolId, Trade, UnixNanos};
 
@@ -102,13 +104,14 @@ pub(crate) fn trade(instrument: &Instrument, time_ns: u64, price: i64, qty: i64,
 /// The slow engine. It expects usable books, and times as a venue gives them (no zeros, no leaps).
 #[derive(Default)]
 pub(crate) struct Reference {
-    books: Vec<(u64, Levels, Levels)>,
-    trades: Vec<(u64, i64, i64)>,
-    now_ns: u64,
+    pub(crate) books: Vec<(u64, Levels, Levels)>,
+    pub(crate) trades: Vec<(u64, i64, i64)>,
+    pub(crate) now_ns: u64,
 }
 
 impl Reference {
-    pub(crate) fn feed(&mut self, call: &Call) -> Option<[f64; FEATURE_COUNT]> {
+    /// Takes a call and tells whether it gives a row.
+    pub(crate) fn take(&mut self, call: &Call) -> bool {
         match call {
             Call::Book {
                 time_ns,
@@ -121,7 +124,7 @@ impl Reference {
                 }
                 self.now_ns = self.now_ns.max(*time_ns);
                 self.books.push((self.now_ns, bids.clone(), asks.clone()));
-                (self.books.len() > 100).then(|| self.row())
+                self.books.len() > 100
             }
             Call::Trade {
                 time_ns,
@@ -132,12 +135,25 @@ impl Reference {
                 self.now_ns = self.now_ns.max(*time_ns);
                 self.trades
                     .push((self.now_ns, *price, if *buyer { *qty } else { -*qty }));
-                None
+                false
             }
         }
     }
 
-    fn row(&self) -> [f64; FEATURE_COUNT] {
+    /// The row after the last book; a feature that is not warm is 0.
+    pub(crate) fn row(&self) -> [f64; FEATURE_COUNT] {
+        let mut row = self.base();
+        self.extras(&mut row);
+        for def in FEATURES
+            .iter()
+            .filter(|def| self.books.len() < usize::from(def.warm_up_updates))
+        {
+            row[def.feature as usize] = 0.0;
+        }
+        row
+    }
+
+    fn base(&self) -> [f64; FEATURE_COUNT] {
         let (_, bids, asks) = self.books.last().unwrap();
         let last = self.books.len() - 1;
         let mid2 = self.mid2(last) as f64;
@@ -260,12 +276,12 @@ impl Reference {
         row
     }
 
-    fn mid2(&self, at: usize) -> i64 {
+    pub(crate) fn mid2(&self, at: usize) -> i64 {
         self.books[at].1[0].0 + self.books[at].2[0].0
     }
 
-    /// The greatest number that divides all prices seen, by trial of the first price's parts.
-    fn tick(&self) -> i64 {
+    /// The greatest number that divides all prices seen, by trial of the parts of the first spread.
+    pub(crate) fn tick(&self) -> i64 {
         let first = self.books[0]
             .1
             .iter()
@@ -276,18 +292,19 @@ impl Reference {
             .iter()
             .flat_map(|(_, bids, asks)| [bids[0].0, asks[0].0]);
         let prices: Vec<i64> = first.chain(later).collect();
-        (1..=prices[0])
-            .filter(|parts| prices[0] % parts == 0)
-            .map(|parts| prices[0] / parts)
+        let spread = self.books[0].2[0].0 - self.books[0].1[0].0;
+        (1..=spread)
+            .filter(|parts| spread % parts == 0)
+            .map(|parts| spread / parts)
             .find(|step| prices.iter().all(|price| price % step == 0))
             .unwrap()
     }
 
-    fn depth(&self, at: usize, levels: usize) -> i64 {
+    pub(crate) fn depth(&self, at: usize, levels: usize) -> i64 {
         total(&self.books[at].1, levels) + total(&self.books[at].2, levels)
     }
 
-    fn mean_queue(&self, levels: usize, window: usize) -> f64 {
+    pub(crate) fn mean_queue(&self, levels: usize, window: usize) -> f64 {
         let last = self.books.len() - 1;
         let sum: i64 = (last + 1 - window..=last).map(|at| self.depth(at, levels)).sum();
         sum as f64 / (2 * levels * window) as f64
@@ -305,7 +322,7 @@ impl Reference {
             + i64::from(ask.0 >= ask_before.0) * ask_before.1
     }
 
-    fn window_flow(&self, window: usize, levels: std::ops::RangeInclusive<usize>) -> f64 {
+    pub(crate) fn window_flow(&self, window: usize, levels: std::ops::RangeInclusive<usize>) -> f64 {
         let last = self.books.len() - 1;
         (last + 1 - window..=last)
             .map(|at| levels.clone().map(|level| self.flow(at, level)).sum::<i64>())
@@ -316,7 +333,7 @@ impl Reference {
         (self.books[at].0 - self.books[at - 1].0) as f64 * 1e-9
     }
 
-    fn mid_average(&self, tau_s: f64) -> f64 {
+    pub(crate) fn mid_average(&self, tau_s: f64) -> f64 {
         let mut average = self.mid2(0) as f64;
         for at in 1..self.books.len() {
             let share = self.dt_s(at) / (tau_s + self.dt_s(at));
@@ -325,16 +342,14 @@ impl Reference {
         average
     }
 
-    /// The weighted mean of `r^2 / dt`, each sample's weight written out as a product over all later updates.
+    /// The weighted mean of `r^2 / dt`, each sample's weight the product over all later updates, so newest first.
     fn variance_rate(&self, tau_s: f64) -> f64 {
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for at in 1..self.books.len() {
-            let later: f64 = (at + 1..self.books.len())
-                .map(|l| tau_s / (tau_s + self.dt_s(l)))
-                .product();
+        let (mut sum, mut weights, mut later) = (0.0, 0.0, 1.0);
+        for at in (1..self.books.len()).rev() {
             let change = self.mid2(at) as f64 / self.mid2(at - 1) as f64 - 1.0;
             sum += later * change * change / (tau_s + self.dt_s(at));
             weights += later * self.dt_s(at) / (tau_s + self.dt_s(at));
+            later *= tau_s / (tau_s + self.dt_s(at));
         }
         if weights > 0.0 { sum / weights } else { 0.0 }
     }
@@ -344,7 +359,7 @@ pub(crate) fn imbalance(x: f64, y: f64) -> f64 {
     if x + y == 0.0 { 0.0 } else { (x - y) / (x + y) }
 }
 
-fn total(levels: &Levels, count: usize) -> i64 {
+pub(crate) fn total(levels: &Levels, count: usize) -> i64 {
     levels.iter().take(count).map(|level| level.1).sum()
 }
 
