@@ -181,8 +181,8 @@ impl FeatureEngine {
         (feature as usize) < BASE_FEATURES || is_extra()
     }
 
-    /// How many best levels of both sides were surely known at the newest update, [`REACH_MAX`] at most: so far the book
-    /// had all the levels that the venue has.
+    /// How many best levels of both sides were surely known at the newest update, [`REACH_MAX`](super::REACH_MAX) at most: so
+    /// far the book had all the levels that the venue has.
     pub fn known_levels(&self) -> usize {
         self.known_levels
     }
