@@ -11,6 +11,7 @@
 mod builtin;
 mod contract;
 mod load;
+pub mod plan;
 mod predict;
 mod tract;
 

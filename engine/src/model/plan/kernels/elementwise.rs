@@ -1,0 +1,167 @@
+//! What is done element by element, row by row, or to a few neighbours: little of any model's work.
+
+use pulp::Simd;
+
+use super::super::step::{Binary, Combine, Join, Map, Operand, Pool, RowFunction, Rows, Run};
+use super::activation::{Activation, exp};
+use super::affine::store;
+
+#[inline(always)]
+pub(super) fn map<S: Simd>(simd: S, step: &Map, input: &[f32], output: &mut [f32]) {
+    for &Run { out, a, len, .. } in &step.runs {
+        let (len, out) = (len as usize, &mut output[out as usize..][..len as usize]);
+        if step.step == 1 {
+            let from = &input[a as usize..][..len];
+            if step.function == Activation::Identity {
+                out.copy_from_slice(from);
+                continue;
+            }
+            let (vectors, rest) = S::as_simd_f32s(from);
+            for (place, x) in vectors.iter().enumerate() {
+                store(simd, out, place * S::F32_LANES, step.function.of(simd, *x));
+            }
+            if !rest.is_empty() {
+                let y = step.function.of(simd, simd.partial_load_f32s(rest));
+                store(simd, out, vectors.len() * S::F32_LANES, y);
+            }
+        } else {
+            let from = input[a as usize..].iter().step_by((step.step as usize).max(1));
+            for (y, x) in out.iter_mut().zip(from) {
+                *y = step.function.of_one(*x);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn join<'a>(step: &'a Join, read: impl Fn(usize) -> &'a [f32], output: &mut [f32]) {
+    for part in &step.parts {
+        let from = part.from.values(&read);
+        for &Run { out, a, len, .. } in &part.runs {
+            let values = from[a as usize..].iter().step_by((part.step as usize).max(1));
+            for (y, x) in output[out as usize..][..len as usize].iter_mut().zip(values) {
+                *y = *x;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn combine<'a>(step: &'a Combine, read: impl Fn(usize) -> &'a [f32], output: &mut [f32]) {
+    let (all_a, all_b) = (step.a.values(&read), step.b.values(&read));
+    for &Run { out, a, b, len } in &step.runs {
+        let (a, b) = (&all_a[a as usize..], &all_b[b as usize..]);
+        let pairs = (0..len as usize).map(|i| (a[i * step.a_step as usize], b[i * step.b_step as usize]));
+        for (y, (a, b)) in output[out as usize..][..len as usize].iter_mut().zip(pairs) {
+            *y = step.function.of(a, b);
+        }
+    }
+}
+
+impl Operand {
+    #[inline(always)]
+    fn values<'a>(&'a self, read: impl Fn(usize) -> &'a [f32]) -> &'a [f32] {
+        match self {
+            Self::Buffer(buffer) => read(*buffer),
+            Self::Constant(values) => values,
+        }
+    }
+}
+
+impl Binary {
+    pub(in super::super) fn of(self, a: f32, b: f32) -> f32 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
+            Self::Pow => a.powf(b),
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn pool(step: &Pool, input: &[f32], output: &mut [f32]) {
+    for (place, position) in step.positions.iter().enumerate() {
+        let out = &mut output[position.out as usize..][..step.columns];
+        let taps = &step.taps[position.first as usize..position.last as usize];
+        out.fill(if step.is_max { f32::NEG_INFINITY } else { 0.0 });
+        for tap in taps {
+            for (y, x) in out.iter_mut().zip(&input[*tap as usize..][..step.columns]) {
+                *y = if step.is_max { y.max(*x) } else { *y + *x };
+            }
+        }
+        if !step.is_max {
+            out.iter_mut().for_each(|y| *y *= step.weights[place]);
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn rows(step: &Rows, input: &[f32], output: &mut [f32]) {
+    for &(from, to) in &step.rows {
+        let row = &input[from as usize..][..step.len];
+        if step.function.is_reduction() {
+            output[to as usize] = reduced(step.function, row);
+        } else {
+            spread(step.function, row, &mut output[to as usize..][..step.len]);
+        }
+    }
+}
+
+fn reduced(function: RowFunction, row: &[f32]) -> f32 {
+    match function {
+        RowFunction::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        RowFunction::Min => row.iter().copied().fold(f32::INFINITY, f32::min),
+        RowFunction::SumOfSquares => row.iter().map(|x| x * x).sum(),
+        RowFunction::Mean => row.iter().sum::<f32>() / row.len() as f32,
+        _ => row.iter().sum(),
+    }
+}
+
+/// A row to a row.
+pub(in super::super) fn spread(function: RowFunction, row: &[f32], out: &mut [f32]) {
+    let greatest = || row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let divided = |out: &mut [f32], by: f32| {
+        for (y, x) in out.iter_mut().zip(row) {
+            *y = if by == 0.0 { *x } else { *x / by };
+        }
+    };
+    match function {
+        RowFunction::Softmax => {
+            let top = greatest();
+            let mut sum = 0.0;
+            for (y, x) in out.iter_mut().zip(row) {
+                *y = exp(*x - top);
+                sum += *y;
+            }
+            out.iter_mut().for_each(|y| *y /= sum);
+        }
+        RowFunction::LogSoftmax => {
+            let top = greatest();
+            let sum: f32 = row.iter().map(|x| exp(*x - top)).sum();
+            for (y, x) in out.iter_mut().zip(row) {
+                *y = *x - top - sum.ln();
+            }
+        }
+        RowFunction::SoftmaxZero => {
+            let top = greatest();
+            let mut sum = 0.0;
+            for (y, x) in out.iter_mut().zip(row) {
+                let is_zero = x.abs() <= ZERO;
+                *y = if is_zero { *x * exp(-top) } else { exp(*x - top) };
+                sum += *y;
+            }
+            out.iter_mut().for_each(|y| *y /= sum);
+        }
+        RowFunction::NormalizeL1 => divided(out, row.iter().map(|x| x.abs()).sum()),
+        RowFunction::NormalizeL2 => divided(out, row.iter().map(|x| x * x).sum::<f32>().sqrt()),
+        RowFunction::NormalizeMax => divided(out, greatest()),
+        _ => out.copy_from_slice(row),
+    }
+}
+
+/// What onnxruntime takes for zero in `SOFTMAX_ZERO`.
+const ZERO: f32 = 1e-7;

@@ -1,0 +1,113 @@
+//! Dense layers.
+
+use super::super::PlanError;
+use super::super::kernels::activation::Activation;
+use super::super::onnx::Node;
+use super::super::step::{Affine, Binary, LANES, Position, Segment, Step};
+use super::super::tensor::{Data, Tensor, View};
+use super::{Lowering, Value};
+
+impl Lowering<'_> {
+    /// `alpha A B + beta C`.
+    pub(super) fn gemm(&mut self, node: Node<'_>) -> Result<Value, PlanError> {
+        let mut input = self.computed(node, 0)?;
+        if node.int("transA", 0) != 0 {
+            input = input.permuted(&[1, 0]);
+        }
+        let weights = self.matrix(node, 1, node.int("transB", 0) != 0)?;
+        let scaled = |tensor: &Tensor, by: f32| match by {
+            1.0 => tensor.clone(),
+            by => Tensor {
+                shape: tensor.shape.clone(),
+                data: Data::F32(tensor.f32s().unwrap_or(&[]).iter().map(|value| value * by).collect()),
+            },
+        };
+        let weights = scaled(&weights, node.float("alpha", 1.0));
+        let addend = self
+            .constant(node, 2)?
+            .map(|addend| scaled(addend, node.float("beta", 1.0)));
+        let out = Value::Computed(self.dense_layer(node, input, &weights)?);
+        match addend {
+            Some(addend) => self.combined(node, Binary::Add, out, Value::Constant(addend)),
+            None => Ok(out),
+        }
+    }
+
+    pub(super) fn matmul(&mut self, node: Node<'_>) -> Result<Value, PlanError> {
+        let input = self.computed(node, 0)?;
+        let weights = self.matrix(node, 1, false)?;
+        Ok(Value::Computed(self.dense_layer(node, input, &weights)?))
+    }
+
+    /// A constant input of rank two, a row for each input of the layer.
+    fn matrix(&self, node: Node<'_>, index: usize, is_transposed: bool) -> Result<Tensor, PlanError> {
+        let refused = || node.refused(format!("input {index} has to be a constant matrix of floats"));
+        let tensor = self.constant(node, index)?.filter(|tensor| tensor.f32s().is_some());
+        let tensor = tensor.ok_or_else(refused)?;
+        match tensor.shape.len() {
+            1 if !is_transposed => Ok(Tensor {
+                shape: vec![tensor.shape[0], 1],
+                data: tensor.data.clone(),
+            }),
+            2 if is_transposed => Ok(tensor.through(&tensor.view().permuted(&[1, 0]))),
+            2 => Ok(tensor.clone()),
+            _ => Err(refused()),
+        }
+    }
+
+    /// The last axis of a value through a matrix.
+    pub(super) fn dense_layer(&mut self, node: Node<'_>, input: View, weights: &Tensor) -> Result<View, PlanError> {
+        let [inputs, columns] = weights.shape[..] else {
+            return Err(node.refused("its weights are no matrix"));
+        };
+        if columns == 0 || inputs == 0 {
+            return Err(node.refused("its weights are empty"));
+        }
+        let last = input.rank().checked_sub(1).filter(|last| input.shape[*last] == inputs);
+        let last =
+            last.ok_or_else(|| node.refused(format!("its weights are for {inputs} inputs, it has {:?}", input.shape)))?;
+        let input = self.with_dense_axis(input, last);
+        let mut shape = input.shape.clone();
+        shape[last] = columns;
+        Self::bounded(&shape)?;
+        let rows = input.sliced(last, 0, 1, 1);
+        let segments: Vec<Segment> = rows
+            .places()
+            .map(|x| Segment {
+                x: x as u32,
+                row: 0,
+                len: inputs as u32,
+            })
+            .collect();
+        let position = |row: usize| Position {
+            out: (row * columns) as u32,
+            first: row as u32,
+            last: row as u32 + 1,
+        };
+        let to = View::whole(self.buffers.len(), shape);
+        let step = Affine {
+            input: input.buffer,
+            output: to.buffer,
+            positions: (0..segments.len()).map(position).collect(),
+            segments,
+            weights: padded_rows(weights.f32s().unwrap_or(&[]), columns),
+            bias: vec![0.0; columns.next_multiple_of(LANES)],
+            columns,
+            activation: Activation::Identity,
+            after: None,
+        };
+        self.push(to.len(), Step::Affine(step));
+        Ok(to)
+    }
+}
+
+/// Rows of `columns`, each padded with zeros to whole vectors.
+pub(super) fn padded_rows(values: &[f32], columns: usize) -> Vec<f32> {
+    let width = columns.next_multiple_of(LANES);
+    let mut padded = Vec::with_capacity(values.len() / columns.max(1) * width);
+    for row in values.chunks_exact(columns) {
+        padded.extend_from_slice(row);
+        padded.resize(padded.len().next_multiple_of(width), 0.0);
+    }
+    padded
+}

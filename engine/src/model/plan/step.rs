@@ -1,0 +1,194 @@
+//! What a plan consists of at run time.
+//!
+//! Every step reads buffers that earlier steps have written and writes one buffer of its own, which lies behind them in
+//! memory: so a step gets what it reads and what it writes as two slices, and nothing is ever in the way of anything.
+//! Where a step reads and writes is decided when it is made: it holds lists of offsets, and no shapes.
+
+use super::kernels::activation::Activation;
+use super::kernels::recurrent::{Gru, Lstm};
+use super::kernels::trees::Forest;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Affine(Affine),
+    Map(Map),
+    Combine(Combine),
+    Join(Join),
+    Pool(Pool),
+    Rows(Rows),
+    Lstm(Lstm),
+    Gru(Gru),
+    Forest(Forest),
+}
+
+impl Step {
+    /// The buffer that it writes.
+    pub(super) fn output(&self) -> usize {
+        match self {
+            Self::Affine(step) => step.output,
+            Self::Map(step) => step.output,
+            Self::Combine(step) => step.output,
+            Self::Join(step) => step.output,
+            Self::Pool(step) => step.output,
+            Self::Rows(step) => step.output,
+            Self::Lstm(step) => step.output,
+            Self::Gru(step) => step.output,
+            Self::Forest(step) => step.output,
+        }
+    }
+}
+
+/// `y = act(b + sum of x w)`, then perhaps scaled and shifted: dense layers and convolutions alike.
+///
+/// A convolution is the same at many positions, each the sum of a few segments of the input: the taps that lie inside.
+#[derive(Clone, Debug)]
+pub(super) struct Affine {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) positions: Vec<Position>,
+    pub(super) segments: Vec<Segment>,
+    /// Rows of `columns` weights, padded to a multiple of [`LANES`], one row per input of a position.
+    pub(super) weights: Vec<f32>,
+    /// Padded alike.
+    pub(super) bias: Vec<f32>,
+    pub(super) columns: usize,
+    pub(super) activation: Activation,
+    /// Padded alike: what each column is multiplied by, and what is added then.
+    pub(super) after: Option<(Vec<f32>, Vec<f32>)>,
+}
+
+/// One output row of an [`Affine`] step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    pub(super) out: u32,
+    /// Its segments, as a range.
+    pub(super) first: u32,
+    pub(super) last: u32,
+}
+
+/// Inputs that follow each other, and the rows of weights that they meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) x: u32,
+    pub(super) row: u32,
+    pub(super) len: u32,
+}
+
+/// Weights are padded to so many columns: the widest vector.
+pub(super) const LANES: usize = 16;
+
+/// Copies elements, or a function of each.
+#[derive(Clone, Debug)]
+pub(super) struct Map {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) function: Activation,
+    pub(super) runs: Vec<Run>,
+    /// From one element of a run to the next in the input; 1 in the output.
+    pub(super) step: u32,
+}
+
+/// Elements that follow each other in the output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) out: u32,
+    pub(super) a: u32,
+    pub(super) b: u32,
+    pub(super) len: u32,
+}
+
+/// Several values, or parts of them, side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Join {
+    pub(super) output: usize,
+    pub(super) parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) from: Operand,
+    pub(super) runs: Vec<Run>,
+    pub(super) step: u32,
+}
+
+/// A function of two values, element by element.
+#[derive(Clone, Debug)]
+pub(super) struct Combine {
+    pub(super) function: Binary,
+    pub(super) a: Operand,
+    pub(super) b: Operand,
+    pub(super) output: usize,
+    pub(super) runs: Vec<Run>,
+    pub(super) a_step: u32,
+    pub(super) b_step: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Operand {
+    Buffer(usize),
+    Constant(Vec<f32>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Min,
+    Max,
+    Pow,
+}
+
+/// The greatest, or the sum, of a few places, for `columns` neighbours at once.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) columns: usize,
+    pub(super) is_max: bool,
+    /// `out`, and its taps as a range.
+    pub(super) positions: Vec<Position>,
+    pub(super) taps: Vec<u32>,
+    /// By position, for sums: what they are multiplied by.
+    pub(super) weights: Vec<f32>,
+}
+
+/// A function of rows of neighbours: to a row of the same length, or to one element.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) function: RowFunction,
+    pub(super) len: usize,
+    /// Where each row begins, and where what comes of it goes.
+    pub(super) rows: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum RowFunction {
+    Softmax,
+    LogSoftmax,
+    /// Over the entries that are not zero; the others stay zero.
+    SoftmaxZero,
+    /// Divided by the sum of the absolute values.
+    NormalizeL1,
+    NormalizeL2,
+    NormalizeMax,
+    Sum,
+    Mean,
+    Max,
+    Min,
+    SumOfSquares,
+}
+
+impl RowFunction {
+    /// Whether a row becomes one element.
+    pub(super) fn is_reduction(self) -> bool {
+        matches!(
+            self,
+            Self::Sum | Self::Mean | Self::Max | Self::Min | Self::SumOfSquares
+        )
+    }
+}
