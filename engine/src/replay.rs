@@ -13,7 +13,7 @@ use quantumflow_feeds::venue::{Session, SessionConfig, SessionConfigError};
 use quantumflow_region::{CreateError, ReadError, RegionOptions, RegionReader, RegionWriter, RegisterError, Snapshot};
 
 use crate::hot::{HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, SymbolOrigin};
-use crate::model::{LoadError, Model};
+use crate::model::Model;
 use crate::os::TimeBase;
 
 /// What is replayed, and how.
@@ -51,9 +51,6 @@ pub enum ReplayError {
     /// The capture cannot be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// The model cannot be set up.
-    #[error(transparent)]
-    Model(#[from] LoadError),
     /// No memory for the counts.
     #[error("cannot make room for the counts")]
     Region(#[from] CreateError),
@@ -96,7 +93,7 @@ impl ReplayPlan {
             events: 1,
         });
         let time = TimeBase::calibrate(Duration::from_millis(1));
-        let mut sink = PredictSink::new(&symbols, model, self.signal_threshold, output, metrics, mailbox, time)?;
+        let mut sink = PredictSink::new(&symbols, model, self.signal_threshold, output, metrics, mailbox, time);
         sink.select(0);
         let mut reader = CaptureReader::open(&self.paths)?;
         let capture = match self.speed {

@@ -35,7 +35,7 @@ use crate::cold::{
 };
 use crate::config::{Config, FeedConfig};
 use crate::hot::{FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
-use crate::model::{LoadError, Model};
+use crate::model::Model;
 use crate::os::{self, TimeBase};
 
 /// Log events that fit between two rounds of the housekeeping thread.
@@ -101,9 +101,6 @@ pub enum StartError {
     /// The region has no room for another thread.
     #[error("the metrics region has no block for the hot thread")]
     Region(#[source] RegisterError),
-    /// The runtime of the model cannot be set up.
-    #[error("the model cannot be set up")]
-    Model(#[source] LoadError),
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -219,8 +216,7 @@ pub fn launch<O: Output + Send + 'static>(
         metrics,
         mailbox,
         time,
-    )
-    .map_err(StartError::Model)?;
+    );
     let shard = Shard::new(slots, poller, sink);
 
     let breakers = Breakers::new(config.feeds.iter().map(|feed| feed.venue));

@@ -196,7 +196,7 @@ fn rig(model: &Arc<Model>) -> Rig {
     });
     let time = TimeBase::calibrate(Duration::from_millis(5));
     Rig {
-        sink: PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time).unwrap(),
+        sink: PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time),
         signals,
         region: RegionReader::of(&region).unwrap(),
         _region: region,

@@ -1,5 +1,4 @@
-//! The hot thread allocates nothing once it is warm: TLS, WebSocket, books, features, metrics and signals included.
-//! The model's runtime allocates in its own call; how often is measured apart and taken off.
+//! The hot thread allocates nothing once it is warm: TLS, WebSocket, books, features, model, metrics and signals included.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,11 +13,10 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use quantumflow::cold::{Breakers, SnapshotFetcher, SnapshotSource};
 use quantumflow::config::ModelSource;
-use quantumflow::features::FEATURE_COUNT;
 use quantumflow::hot::{
     FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin,
 };
-use quantumflow::model::{self, Model, Prediction};
+use quantumflow::model::{self, Model};
 use quantumflow::os::TimeBase;
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::feed::{Feed, LinePlan};
@@ -48,34 +46,11 @@ fn nothing_is_allocated_over_a_hundred_thousand_messages_with_tls() {
         .filter(|venue| *venue != VenueId::CoinbaseExchange)
     {
         let model = model::load_source(&ModelSource::Builtin("mlp_v1".to_owned())).unwrap();
-        let per_prediction = allocations_per_prediction(&model);
         let (messages, predictions, allocations) = run(venue, &model);
-        println!(
-            "{venue}: {messages} messages, {predictions} predictions, {allocations} allocator calls, \
-             of them {per_prediction} per prediction in the model's runtime"
-        );
+        println!("{venue}: {messages} messages, {predictions} predictions, {allocations} allocator calls");
         assert!(predictions > 1_000, "too few predictions to mean something");
-        assert_eq!(
-            allocations,
-            predictions * per_prediction,
-            "allocator calls outside the model's runtime"
-        );
+        assert_eq!(allocations, 0, "{venue}");
     }
-}
-
-/// How often the runtime of the model calls the allocator for one prediction, once it is warm.
-fn allocations_per_prediction(model: &Arc<Model>) -> u64 {
-    let mut predictor = model.predictor().unwrap();
-    let row = [0.25; FEATURE_COUNT];
-    let mut out = Prediction::default();
-    let mut predict = || predictor.predict(&row, &mut out).map(drop).unwrap();
-    (0..100).for_each(|_| predict());
-    let counts: Vec<u64> = (0..100).map(|_| counted(&mut predict)).collect();
-    assert!(
-        counts.iter().all(|count| *count == counts[0]),
-        "the runtime's own allocations vary: {counts:?}"
-    );
-    counts[0]
 }
 
 /// Messages, predictions and allocator calls of the measured part.
@@ -192,7 +167,7 @@ fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
     cold.deliver_connection(FeedLine::at_slot(0), Box::new(connection))
         .expect("the queue is empty");
     let time = TimeBase::calibrate(Duration::from_millis(20));
-    let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time).unwrap();
+    let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time);
     let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin).unwrap();
     let shard = Shard::new(
         vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],

@@ -1,5 +1,4 @@
-//! Features cost no allocation after construction; what an inference costs on tract is measured and bounded, so that a
-//! change of it is noticed.
+//! Neither features nor inferences cost an allocation after construction.
 //!
 //! Allocations are counted per thread, so that tests running beside each other do not disturb.
 
@@ -50,28 +49,22 @@ fn features_allocate_nothing_from_the_first_update_on() {
     assert_eq!(rows, 10_000 - 4 * (usize::from(WARM_UP_UPDATES) - 1));
 }
 
-/// Allocations of one inference, the mean over many.
-fn per_inference(model: &std::sync::Arc<Model>) -> f64 {
-    let mut predictor = model.predictor().unwrap();
+/// Allocations of many inferences, the first one included.
+fn of_inferences(model: &std::sync::Arc<Model>) -> u64 {
+    let mut predictor = model.predictor();
     let row = [0.5; FEATURE_COUNT];
     let mut out = Prediction::default();
-    for _ in 0..10 {
-        assert_eq!(predictor.predict(&row, &mut out).unwrap(), Answer::Ready);
-    }
     let inferences = measure(|| {
         for _ in 0..1_000 {
             assert_eq!(predictor.predict(&row, &mut out).unwrap(), Answer::Ready);
         }
     });
-    inferences.count_total as f64 / 1_000.0
+    inferences.count_total
 }
 
 #[test]
-fn an_inference_on_tract_allocates_what_is_known() {
+fn an_inference_allocates_nothing() {
     let linear = Model::from_bytes(&Graph::linear().file(Some(&contract()))).unwrap();
     let mlp = Model::load(concat!(env!("CARGO_MANIFEST_DIR"), "/models/mlp_v1.onnx").as_ref()).unwrap();
-    let (linear, mlp) = (per_inference(&linear), per_inference(&mlp));
-    println!("allocations per inference on tract: {linear} for a linear model, {mlp} for mlp_v1");
-    assert!(linear <= 12.0, "{linear}");
-    assert!(mlp <= 40.0, "{mlp}");
+    assert_eq!((of_inferences(&linear), of_inferences(&mlp)), (0, 0));
 }

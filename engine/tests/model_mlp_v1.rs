@@ -28,7 +28,7 @@ fn floats(row: &Value) -> Vec<f32> {
 #[test]
 fn it_answers_as_it_did_in_training() {
     let model = Model::load(&models().join("mlp_v1.onnx")).unwrap();
-    let mut predictor = model.predictor().unwrap();
+    let mut predictor = model.predictor();
     let vectors: Value =
         serde_json::from_str(&std::fs::read_to_string(models().join("mlp_v1.vectors.json")).unwrap()).unwrap();
     let names: Vec<String> = model

@@ -48,7 +48,7 @@ fn largest_difference(name: &str, window: usize, output: &str) -> f32 {
     contract["clip"] = json!(1e30);
     with_contract(&mut file, &contract);
     let model = Model::from_bytes(&file).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-    let mut predictor = model.predictor().unwrap();
+    let mut predictor = model.predictor();
     let (inputs, expected) = (floats(&stored(name, "x.f32")), floats(&stored(name, "y.f32")));
     let mut out = Prediction::default();
     let mut largest = 0.0_f32;

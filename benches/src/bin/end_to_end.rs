@@ -277,7 +277,7 @@ impl Hot {
             .map_err(|_| "the mailbox is empty")?;
         let output = Published(Vec::with_capacity(plan.frames.len()));
         let time = TimeBase::calibrate(Duration::from_millis(100));
-        let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time)?;
+        let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time);
         let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin)?;
         let shard = Shard::new(
             vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],

@@ -31,10 +31,11 @@ pub(super) fn run(args: &Args) -> Outcome {
     writeln!(out, "{}: good", path.display())?;
     writeln!(
         out,
-        "  model  {} ({} features, hash {:016x})",
+        "  model  {} ({} features, hash {:016x}; {})",
         contract.name,
         contract.features.len(),
-        model.hash()
+        model.hash(),
+        model.judgement()
     )?;
     for feed in &config.feeds {
         writeln!(

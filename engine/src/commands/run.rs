@@ -37,6 +37,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     tracing::info!(
         model = model.contract().name,
         hash = format!("{:016x}", model.hash()),
+        check = %model.judgement(),
         "model loaded"
     );
     process.work(&config, Some(&model), output)

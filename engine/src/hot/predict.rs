@@ -12,7 +12,7 @@ use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, 
 use super::mailbox::{HotEvent, HotNews, Mailbox};
 use super::metrics::{HotMetrics, Place};
 use crate::features::{FeatureEngine, HorizonWatch, warm_up_of};
-use crate::model::{self, Answer, Class, LoadError, Model, Predictor};
+use crate::model::{self, Answer, Class, Model, Predictor};
 use crate::os::{TimeBase, TscClock};
 
 /// Where an instrument of a shard comes from.
@@ -92,9 +92,6 @@ pub struct PredictSink<O> {
 
 impl<O: Output> PredictSink<O> {
     /// A sink for the instruments of `symbols`, which must be ordered by feed and, within a feed, by the session's ids.
-    ///
-    /// # Errors
-    /// The runtime of the model cannot be set up.
     pub fn new(
         symbols: &[SymbolOrigin],
         model: Option<&Arc<Model>>,
@@ -103,20 +100,17 @@ impl<O: Output> PredictSink<O> {
         mut metrics: HotMetrics,
         mailbox: Mailbox,
         time: TimeBase,
-    ) -> Result<Self, LoadError> {
-        let mind = |model: &Arc<Model>| {
-            let predictor = model.predictor()?;
-            Ok(Mind {
-                features: FeatureEngine::of(model.features()),
-                warm_up_updates: warm_up_of(model.features()),
-                horizon: HorizonWatch::new(model.features(), model.contract().window),
-                predictor,
-            })
+    ) -> Self {
+        let mind = |model: &Arc<Model>| Mind {
+            features: FeatureEngine::of(model.features()),
+            warm_up_updates: warm_up_of(model.features()),
+            horizon: HorizonWatch::new(model.features(), model.contract().window),
+            predictor: model.predictor(),
         };
         let minds = model
             .iter()
             .flat_map(|model| symbols.iter().map(move |_| mind(model)))
-            .collect::<Result<Vec<Mind>, _>>()?;
+            .collect::<Vec<Mind>>();
         if let Some(mind) = minds.first() {
             metrics.count_features(|feature| mind.features.computes(feature));
         }
@@ -131,7 +125,7 @@ impl<O: Output> PredictSink<O> {
                 .position(|origin| usize::from(origin.feed) == feed)
                 .unwrap_or(symbols.len())
         };
-        Ok(Self {
+        Self {
             minds,
             signal_threshold,
             output,
@@ -142,7 +136,7 @@ impl<O: Output> PredictSink<O> {
             feed: 0,
             base: 0,
             bases: (0..feeds).map(base_of).collect(),
-        })
+        }
     }
 
     /// From now on calls are about instruments of this feed.

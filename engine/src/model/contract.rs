@@ -147,6 +147,14 @@ impl Contract {
         Ok((contract, inputs.into_boxed_slice()))
     }
 
+    /// The shape of the graph's input: see the module's documentation.
+    pub(super) fn input_shape(&self) -> Vec<usize> {
+        match self.window {
+            1 => vec![1, self.features.len()],
+            window => vec![1, window, self.features.len()],
+        }
+    }
+
     fn check(&self) -> Result<(), LoadError> {
         let bad =
             |field: &'static str, got: String, allowed: &'static str| Err(LoadError::BadField { field, got, allowed });

@@ -1,5 +1,6 @@
 //! From a file to a model that may speak.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,9 +9,10 @@ use std::sync::Arc;
 use sha1::{Digest, Sha1};
 
 use super::contract::{CONTRACT_KEY, Contract, InputColumn};
-use super::predict::{Answer, PredictError, Prediction, Predictor};
-use super::tract::{TractError, TractPlan};
-use crate::features::{FEATURE_COUNT, Feature};
+use super::plan::{Plan, PlanError};
+use super::predict::{PredictError, Predictor, is_distribution};
+use super::reference::{OnnxFile, Reference, TractError};
+use crate::features::Feature;
 
 /// A model that was checked. Immutable, shared by the predictors of all instruments.
 #[derive(Debug)]
@@ -18,7 +20,34 @@ pub struct Model {
     contract: Contract,
     inputs: Box<[InputColumn]>,
     hash: u64,
-    plan: TractPlan,
+    plan: Plan,
+    judgement: Judgement,
+}
+
+/// Whether another runtime has confirmed the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// tract answers the same.
+    Confirmed {
+        /// The largest difference of a probability on the inputs of the self check.
+        largest_difference: f32,
+    },
+    /// tract cannot run the graph.
+    Unjudged {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirmed { largest_difference } => {
+                write!(f, "confirmed by tract, largest difference {largest_difference:.0e}")
+            }
+            Self::Unjudged { reason } => write!(f, "not confirmed by another runtime: {reason}"),
+        }
+    }
 }
 
 /// Why a model was not loaded. Each says what to do.
@@ -135,9 +164,29 @@ pub enum LoadError {
         /// Which tensor.
         tensor: String,
     },
-    /// The runtime cannot run the graph.
-    #[error("the runtime refuses the graph")]
-    Graph(#[source] TractError),
+    /// No plan can be made of the graph.
+    #[error("the graph cannot be run")]
+    Plan(#[source] PlanError),
+    /// The output has another shape than three probabilities.
+    #[error(
+        "the output has shape {got:?}, not [1, 3]: name the one with the three probabilities in the contract's `output`"
+    )]
+    OutputShape {
+        /// The graph's.
+        got: Vec<usize>,
+    },
+    /// The plan answers something else than the reference does.
+    #[error(
+        "on {input} the compiled model answers {plan:?} where tract answers {reference:?}: this is a fault of the engine, please report it with the file"
+    )]
+    Disagrees {
+        /// On what.
+        input: &'static str,
+        /// The plan's answer.
+        plan: [f32; 3],
+        /// tract's answer.
+        reference: [f32; 3],
+    },
     /// The model ran and its answer is no prediction.
     #[error(
         "the model failed the self check on {input}: its probabilities must be finite, within 0..1 and sum to 1; does the graph end in a softmax?"
@@ -170,18 +219,21 @@ impl Model {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(LoadError::TooLarge);
         }
-        let file = super::tract::OnnxFile::parse(bytes)?;
+        let file = OnnxFile::parse(bytes)?;
         let json = file.metadata(CONTRACT_KEY).ok_or(LoadError::NoContract)?;
         let (contract, inputs) = Contract::parse(json)?;
-        let plan = file.plan(&contract.output, contract.window, inputs.len())?;
-        let model = Arc::new(Self {
+        let shape = contract.input_shape();
+        let plan = file.plan(&contract.output, &shape)?;
+        let reference = file.reference(&contract.output, &shape);
+        let mut model = Self {
             contract,
             inputs,
             hash: content_hash(bytes),
             plan,
-        });
-        model.self_check()?;
-        Ok(model)
+            judgement: Judgement::Unjudged { reason: String::new() },
+        };
+        model.judgement = model.self_check(reference)?;
+        Ok(Arc::new(model))
     }
 
     /// What it was trained to do.
@@ -200,52 +252,88 @@ impl Model {
         self.hash
     }
 
+    /// Whether another runtime has confirmed it.
+    pub fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
     /// A predictor for one instrument. Allocates: for a cold thread.
-    pub fn predictor(self: &Arc<Self>) -> Result<Predictor, LoadError> {
-        let session = self.plan.session().map_err(LoadError::Graph)?;
-        Ok(Predictor::new(Arc::clone(self), session))
+    pub fn predictor(self: &Arc<Self>) -> Predictor {
+        Predictor::new(Arc::clone(self))
+    }
+
+    /// What runs it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     pub(super) fn inputs(&self) -> &[InputColumn] {
         &self.inputs
     }
 
-    /// Runs it on inputs whose answers are not known but must be predictions: typical rows, extreme ones, and noise.
-    fn self_check(self: &Arc<Self>) -> Result<(), LoadError> {
-        let mut predictor = self.predictor()?;
-        let mut out = Prediction::default();
+    /// Runs it on inputs whose answers are not known but must be predictions, and tract's too: typical rows, extreme ones,
+    /// and noise.
+    fn self_check(&self, reference: Result<Reference, TractError>) -> Result<Judgement, LoadError> {
+        let clip = self.contract.clip.min(f32::MAX.sqrt());
+        let mut memory = self.plan.memory();
         let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
-        for (input, kind) in [
-            ("mean features", 0_u8),
+        let mut random = || {
+            // xorshift64: any noise will do, and the same for every load.
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            (noise >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let mut reference = reference;
+        let mut largest_difference = 0.0_f32;
+        let checks = [
+            ("mean features", 1),
             ("largest features", 1),
-            ("smallest features", 2),
-            ("random features", 3),
-        ] {
-            predictor.reset();
-            loop {
-                let mut row = [0.0; FEATURE_COUNT];
-                for column in &self.inputs {
-                    // xorshift64: any noise will do, and the same for every load.
-                    noise ^= noise << 13;
-                    noise ^= noise >> 7;
-                    noise ^= noise << 17;
-                    row[column.feature as usize] = match kind {
-                        0 => column.mean,
-                        1 => f32::MAX,
-                        2 => f32::MIN,
-                        _ => column.mean + ((noise >> 40) as f32 / (1 << 23) as f32 - 1.0) / column.scale_inverse,
+            ("smallest features", 1),
+            ("random features", 16),
+        ];
+        for (kind, (input, times)) in checks.into_iter().enumerate() {
+            for _ in 0..times {
+                for value in self.plan.input(&mut memory) {
+                    *value = match kind {
+                        0 => 0.0,
+                        1 => clip,
+                        2 => -clip,
+                        _ => random().clamp(-clip, clip),
                     };
                 }
-                match predictor.predict(&row, &mut out) {
-                    Ok(Answer::Ready) => break,
-                    Ok(Answer::Warming) => {}
-                    Err(source) => return Err(LoadError::SelfCheck { input, source }),
+                let given = self.plan.input(&mut memory).to_vec();
+                let mut plan = [0.0; 3];
+                plan.copy_from_slice(self.plan.run(&mut memory));
+                if !is_distribution(&plan) {
+                    let source = PredictError::NotADistribution { probabilities: plan };
+                    return Err(LoadError::SelfCheck { input, source });
+                }
+                let Ok(judge) = &mut reference else { continue };
+                match judge.answer(&given) {
+                    Ok(answer) => {
+                        let difference = plan.iter().zip(&answer).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                        if !is_distribution(&answer) || difference > AGREEMENT {
+                            let reference = answer;
+                            return Err(LoadError::Disagrees { input, plan, reference });
+                        }
+                        largest_difference = largest_difference.max(difference);
+                    }
+                    Err(error) => reference = Err(error),
                 }
             }
         }
-        Ok(())
+        Ok(match reference {
+            Ok(_) => Judgement::Confirmed { largest_difference },
+            Err(error) => Judgement::Unjudged {
+                reason: error.to_string(),
+            },
+        })
     }
 }
+
+/// Two runtimes add up in another order: probabilities may differ by so much.
+const AGREEMENT: f32 = 1e-5;
 
 /// Models with more bytes are not read.
 const FILE_BYTES_MAX: u64 = 64 << 20;

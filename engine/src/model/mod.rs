@@ -5,17 +5,16 @@
 //! model may speak, so that a model never runs on numbers that it was not trained on. It is immutable and shared; each
 //! instrument has a [`Predictor`] of its own, which holds the rows that it looks back on.
 //!
-//! [`Predictor`] hides what runs the graph. Today that is tract, which is right and allocates on every inference; a plan
-//! that does not allocate takes its place behind the same three calls.
+//! What runs the graph is a [`plan`] that was made of it when the model was loaded, and held against tract's answers then.
 
 mod builtin;
 mod contract;
 mod load;
 pub mod plan;
 mod predict;
-mod tract;
+mod reference;
 
 pub use builtin::{SourceError, load_source};
 pub use contract::{Contract, ContractFeature, LabelRule, LabelVariant};
-pub use load::{LoadError, Model};
+pub use load::{Judgement, LoadError, Model};
 pub use predict::{Answer, Class, PredictError, Prediction, Predictor};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::contract::InputColumn;
 use super::load::Model;
-use super::tract::TractSession;
+use super::plan::Memory;
 use crate::features::FEATURE_COUNT;
 
 /// Where the mid price is expected to go, as the model's label rule defines it.
@@ -97,38 +97,25 @@ pub enum PredictError {
         /// What it answered.
         probabilities: [f32; 3],
     },
-    /// The runtime refused the input. Its checks passed at load, so this is a bug worth reporting.
-    #[error("the runtime of the model failed")]
-    Runtime(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Runs a model for one instrument.
 ///
 /// Three calls: [`predict`](Self::predict) for each row, [`reset`](Self::reset) where the rows are interrupted (the
-/// feature engine gave `None`), [`window`](Self::window) to size things. The plan behind it is not part of the
-/// interface.
+/// feature engine gave `None`), [`window`](Self::window) to size things. Allocates nothing.
 #[derive(Debug)]
 pub struct Predictor {
     model: Arc<Model>,
-    /// The last rows, normalised, oldest first, as the graph wants them.
-    window: Box<[f32]>,
+    /// The plan's: its input is the last rows, normalised, oldest first.
+    memory: Memory,
     rows: usize,
-    plan: Plan,
-}
-
-/// What runs the graph.
-#[derive(Debug)]
-enum Plan {
-    Tract(TractSession),
 }
 
 impl Predictor {
-    pub(super) fn new(model: Arc<Model>, session: TractSession) -> Self {
-        let len = model.contract().window * model.inputs().len();
+    pub(super) fn new(model: Arc<Model>) -> Self {
         Self {
-            window: vec![0.0; len].into_boxed_slice(),
+            memory: model.plan().memory(),
             rows: 0,
-            plan: Plan::Tract(session),
             model,
         }
     }
@@ -141,18 +128,18 @@ impl Predictor {
         };
         let inputs = self.model.inputs();
         let window = self.model.contract().window;
+        let rows = self.model.plan().input(&mut self.memory);
         if window > 1 {
-            self.window.copy_within(inputs.len().., 0);
+            rows.copy_within(inputs.len().., 0);
         }
-        let newest = self.window.len() - inputs.len();
-        normalise(row, inputs, self.model.contract().clip, &mut self.window[newest..]);
+        let newest = rows.len() - inputs.len();
+        normalise(row, inputs, self.model.contract().clip, &mut rows[newest..]);
         self.rows = (self.rows + 1).min(window);
         if self.rows < window {
             return Ok(Answer::Warming);
         }
-        let probabilities = match &mut self.plan {
-            Plan::Tract(session) => session.run(&self.window)?,
-        };
+        let mut probabilities = [0.0; 3];
+        probabilities.copy_from_slice(self.model.plan().run(&mut self.memory));
         if !is_distribution(&probabilities) {
             return Err(PredictError::NotADistribution { probabilities });
         }

@@ -1,8 +1,10 @@
-//! Models on tract: parsed, typed and optimised once, then run for each prediction.
+//! The judge of a plan: the same graph on tract, at load.
 //!
-//! tract allocates: every operator returns a new tensor. A session keeps what it can across runs (its state and the
-//! input tensor). What a state also keeps is the hidden state of a recurrent operator, which would carry one window into
-//! the next; such operators are told to start anew on each run.
+//! tract has its own parser, its own operators and its own kernels, so that what both say is right. It allocates on every
+//! call, which is why it does not run models here, and it knows less: it refuses some operators that plans have, and it
+//! misreads some comparisons of trees. A model that it cannot run is not judged, and says so.
+//!
+//! A state keeps the hidden state of a recurrent operator from one run to the next; such operators are told to start anew.
 
 use std::fmt;
 use std::path::Path;
@@ -19,7 +21,7 @@ use tract_onnx::tract_hir::infer::InferenceFact;
 use tract_onnx::{Onnx, onnx};
 
 use super::load::LoadError;
-use super::predict::PredictError;
+use super::plan::{Plan, PlanError};
 
 /// What tract says, with the chain of its reasons.
 #[derive(Debug)]
@@ -60,31 +62,43 @@ impl OnnxFile {
             .map(|entry| &*entry.value)
     }
 
-    /// The graph, from an input of `window` rows of `features` to the named output, ready to run.
-    pub(super) fn plan(&self, output: &str, window: usize, features: usize) -> Result<TractPlan, LoadError> {
-        let graph = self
-            .proto
-            .graph
-            .as_ref()
-            .ok_or_else(|| LoadError::NotOnnx(message("the file has no graph")))?;
-        let shape: TVec<usize> = if window == 1 {
-            tvec![1, features]
-        } else {
-            tvec![1, window, features]
-        };
+    /// The plan for the named output, from an input of that shape.
+    pub(super) fn plan(&self, output: &str, shape: &[usize]) -> Result<Plan, LoadError> {
+        let graph = self.proto.graph.as_ref().ok_or(LoadError::Plan(PlanError::NoGraph))?;
         check_external(graph)?;
-        check_input(graph, &shape)?;
-        let Some(output_index) = graph.output.iter().position(|candidate| candidate.name == output) else {
+        check_input(graph, shape)?;
+        if !graph.output.iter().any(|candidate| candidate.name == output) {
             let names: Vec<&str> = graph.output.iter().map(|candidate| &*candidate.name).collect();
             return Err(LoadError::NoOutput {
                 name: output.escape_debug().collect(),
                 got: format!("{names:?}"),
             });
-        };
-        let plan = self
-            .build(output_index, &shape)
-            .map_err(|error| LoadError::Graph(TractError(error)))?;
-        Ok(TractPlan { plan, shape })
+        }
+        let plan = Plan::of_proto(&self.proto, output, shape).map_err(LoadError::Plan)?;
+        match plan.output_shape() {
+            [1, 3] => Ok(plan),
+            other => Err(LoadError::OutputShape { got: other.to_vec() }),
+        }
+    }
+
+    /// What judges that plan.
+    ///
+    /// # Errors
+    /// Why it cannot be judged.
+    pub(super) fn reference(&self, output: &str, shape: &[usize]) -> Result<Reference, TractError> {
+        let outputs = self.proto.graph.iter().flat_map(|graph| &graph.output);
+        let index = outputs
+            .map(|output| &output.name)
+            .position(|name| name == output)
+            .unwrap_or(0);
+        let plan = self.build(index, shape).map_err(TractError)?;
+        let state = plan.spawn().map_err(TractError)?;
+        let input = Arc::new(Tensor::zero::<f32>(shape).map_err(TractError)?);
+        Ok(Reference {
+            state,
+            input,
+            shape: shape.into(),
+        })
     }
 
     fn build(&self, output_index: usize, shape: &[usize]) -> TractResult<Arc<TypedRunnableModel>> {
@@ -110,39 +124,17 @@ impl OnnxFile {
     }
 }
 
-/// A graph that can be run, by any number of sessions.
-#[derive(Debug)]
-pub(super) struct TractPlan {
-    plan: Arc<TypedRunnableModel>,
-    shape: TVec<usize>,
-}
-
-impl TractPlan {
-    /// What one instrument needs to run it.
-    pub(super) fn session(&self) -> Result<TractSession, TractError> {
-        let state = self.plan.spawn().map_err(TractError)?;
-        let input = Arc::new(Tensor::zero::<f32>(&self.shape).map_err(TractError)?);
-        Ok(TractSession {
-            state,
-            input,
-            shape: self.shape.clone(),
-        })
-    }
-}
-
 /// A running state and the tensor that it reads.
-#[derive(Debug)]
-pub(super) struct TractSession {
+pub(super) struct Reference {
     state: TypedSimpleState,
     input: Arc<Tensor>,
     shape: TVec<usize>,
 }
 
-impl TractSession {
+impl Reference {
     /// The graph's answer for one input.
-    pub(super) fn run(&mut self, input: &[f32]) -> Result<[f32; 3], PredictError> {
-        self.try_run(input)
-            .map_err(|error| PredictError::Runtime(TractError(error).into()))
+    pub(super) fn answer(&mut self, input: &[f32]) -> Result<[f32; 3], TractError> {
+        self.try_run(input).map_err(TractError)
     }
 
     fn try_run(&mut self, input: &[f32]) -> TractResult<[f32; 3]> {
