@@ -13,7 +13,7 @@ mod linear;
 mod rearrange;
 mod recurrent;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb;
 
@@ -117,10 +117,10 @@ pub(super) fn lower(proto: &pb::ModelProto, output: &str, shape: &[usize]) -> Re
 
 /// The nodes that lead to an output, in their order.
 fn reachable<'a>(graph: &'a pb::GraphProto, output: &str) -> Result<Vec<Node<'a>>, PlanError> {
-    let mut wanted: Vec<&str> = vec![output];
+    let mut wanted = HashSet::from([output]);
     let mut nodes = Vec::new();
     for node in graph.node.iter().rev() {
-        if node.output.iter().any(|name| wanted.contains(&&**name)) {
+        if node.output.iter().any(|name| wanted.contains(&**name)) {
             wanted.extend(node.input.iter().map(|name| &**name));
             nodes.push(Node(node));
         }

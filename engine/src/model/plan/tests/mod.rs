@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 mod build;
+mod damaged;
 mod operators;
 mod trees;
 

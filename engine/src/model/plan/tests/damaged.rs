@@ -1,0 +1,76 @@
+//! Files with a few wrong bytes: refused, or run; never a panic.
+
+use std::fs;
+
+use super::super::Plan;
+use super::{description, vectors};
+
+/// Marsaglia's xorshift64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % sides.max(1)
+    }
+
+    /// Some bytes of `file` changed, left out, or said twice.
+    fn damaged(&mut self, file: &[u8]) -> Vec<u8> {
+        let mut file = file.to_vec();
+        for _ in 0..=self.roll(4) {
+            // Names, shapes and attributes stand at the ends; in between are weights.
+            let near = self.roll(file.len().min(1500));
+            let place = if self.roll(2) == 0 { near } else { file.len() - 1 - near };
+            match self.roll(4) {
+                0 => file[place] ^= 1 << self.roll(8),
+                1 => file[place] = self.roll(256) as u8,
+                2 => drop(file.drain(place..(place + self.roll(5)).min(file.len()))),
+                _ => file.insert(place, self.roll(256) as u8),
+            }
+        }
+        file
+    }
+}
+
+/// How many of so many damaged files were still models.
+fn survivors(file: &[u8], output: &str, shape: &[usize], times: usize) -> usize {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    (0..times)
+        .filter(|_| {
+            let Ok(plan) = Plan::compile(&dice.damaged(file), output, shape) else {
+                return false;
+            };
+            let mut memory = plan.memory();
+            plan.input(&mut memory).fill(0.5);
+            plan.run(&mut memory);
+            true
+        })
+        .count()
+}
+
+#[test]
+fn a_damaged_file_is_refused_or_run() {
+    let file = include_bytes!("../../../../models/mlp_v1.onnx");
+    let survived = survivors(file, "probabilities", &[1, 32], 3_000);
+    assert!(
+        (1..3_000).contains(&survived),
+        "{survived}: the damage is too great, or none"
+    );
+    let Some(folder) = vectors() else { return };
+    for name in [
+        "gru",
+        "lstm_v1_dynamo",
+        "tcn",
+        "mlp_sklearn",
+        "scaled_logreg",
+        "edge_tree_EQ_nan1",
+        "edge_tree_bin_logistic",
+    ] {
+        let file = fs::read(folder.join(format!("{name}.onnx"))).unwrap();
+        let (shape, output) = description(&folder, name);
+        let survived = survivors(&file, &output, &shape, 1_000);
+        assert!((1..1_000).contains(&survived), "{name}: {survived}");
+    }
+}
