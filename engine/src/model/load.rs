@@ -1,6 +1,5 @@
 //! From a file to a model that may speak.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,9 +8,10 @@ use std::sync::Arc;
 use sha1::{Digest, Sha1};
 
 use super::contract::{CONTRACT_KEY, Contract, InputColumn};
+use super::judge::{Judgement, self_check};
 use super::plan::{Plan, PlanError};
-use super::predict::{PredictError, Predictor, is_distribution};
-use super::reference::{OnnxFile, Reference, TractError};
+use super::predict::{PredictError, Predictor};
+use super::reference::{OnnxFile, TractError};
 use crate::features::Feature;
 
 /// A model that was checked. Immutable, shared by the predictors of all instruments.
@@ -22,32 +22,6 @@ pub struct Model {
     hash: u64,
     plan: Plan,
     judgement: Judgement,
-}
-
-/// Whether another runtime has confirmed the plan.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Judgement {
-    /// tract answers the same.
-    Confirmed {
-        /// The largest difference of a probability on the inputs of the self check.
-        largest_difference: f32,
-    },
-    /// tract cannot run the graph.
-    Unjudged {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Judgement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Confirmed { largest_difference } => {
-                write!(f, "confirmed by tract, largest difference {largest_difference:.0e}")
-            }
-            Self::Unjudged { reason } => write!(f, "not confirmed by another runtime: {reason}"),
-        }
-    }
 }
 
 /// Why a model was not loaded. Each says what to do.
@@ -224,16 +198,14 @@ impl Model {
         let (contract, inputs) = Contract::parse(json)?;
         let shape = contract.input_shape();
         let plan = file.plan(&contract.output, &shape)?;
-        let reference = file.reference(&contract.output, &shape);
-        let mut model = Self {
+        let judgement = self_check(&plan, contract.clip, file.reference(&contract.output, &shape))?;
+        Ok(Arc::new(Self {
             contract,
             inputs,
             hash: content_hash(bytes),
             plan,
-            judgement: Judgement::Unjudged { reason: String::new() },
-        };
-        model.judgement = model.self_check(reference)?;
-        Ok(Arc::new(model))
+            judgement,
+        }))
     }
 
     /// What it was trained to do.
@@ -270,70 +242,7 @@ impl Model {
     pub(super) fn inputs(&self) -> &[InputColumn] {
         &self.inputs
     }
-
-    /// Runs it on inputs whose answers are not known but must be predictions, and tract's too: typical rows, extreme ones,
-    /// and noise.
-    fn self_check(&self, reference: Result<Reference, TractError>) -> Result<Judgement, LoadError> {
-        let clip = self.contract.clip.min(f32::MAX.sqrt());
-        let mut memory = self.plan.memory();
-        let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = || {
-            // xorshift64: any noise will do, and the same for every load.
-            noise ^= noise << 13;
-            noise ^= noise >> 7;
-            noise ^= noise << 17;
-            (noise >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        let mut reference = reference;
-        let mut largest_difference = 0.0_f32;
-        let checks = [
-            ("mean features", 1),
-            ("largest features", 1),
-            ("smallest features", 1),
-            ("random features", 16),
-        ];
-        for (kind, (input, times)) in checks.into_iter().enumerate() {
-            for _ in 0..times {
-                for value in self.plan.input(&mut memory) {
-                    *value = match kind {
-                        0 => 0.0,
-                        1 => clip,
-                        2 => -clip,
-                        _ => random().clamp(-clip, clip),
-                    };
-                }
-                let given = self.plan.input(&mut memory).to_vec();
-                let mut plan = [0.0; 3];
-                plan.copy_from_slice(self.plan.run(&mut memory));
-                if !is_distribution(&plan) {
-                    let source = PredictError::NotADistribution { probabilities: plan };
-                    return Err(LoadError::SelfCheck { input, source });
-                }
-                let Ok(judge) = &mut reference else { continue };
-                match judge.answer(&given) {
-                    Ok(answer) => {
-                        let difference = plan.iter().zip(&answer).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                        if !is_distribution(&answer) || difference > AGREEMENT {
-                            let reference = answer;
-                            return Err(LoadError::Disagrees { input, plan, reference });
-                        }
-                        largest_difference = largest_difference.max(difference);
-                    }
-                    Err(error) => reference = Err(error),
-                }
-            }
-        }
-        Ok(match reference {
-            Ok(_) => Judgement::Confirmed { largest_difference },
-            Err(error) => Judgement::Unjudged {
-                reason: error.to_string(),
-            },
-        })
-    }
 }
-
-/// Two runtimes add up in another order: probabilities may differ by so much.
-const AGREEMENT: f32 = 1e-5;
 
 /// Models with more bytes are not read.
 const FILE_BYTES_MAX: u64 = 64 << 20;

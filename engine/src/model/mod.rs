@@ -9,6 +9,7 @@
 
 mod builtin;
 mod contract;
+mod judge;
 mod load;
 pub mod plan;
 mod predict;
@@ -16,5 +17,6 @@ mod reference;
 
 pub use builtin::{SourceError, load_source};
 pub use contract::{Contract, ContractFeature, LabelRule, LabelVariant};
-pub use load::{Judgement, LoadError, Model};
+pub use judge::Judgement;
+pub use load::{LoadError, Model};
 pub use predict::{Answer, Class, PredictError, Prediction, Predictor};
