@@ -12,8 +12,9 @@ use quantumflow_feeds::capture::{CaptureError, CaptureReader, RealTime, ReplaySu
 use quantumflow_feeds::venue::{Session, SessionConfig, SessionConfigError};
 use quantumflow_region::{CreateError, ReadError, RegionOptions, RegionReader, RegionWriter, RegisterError, Snapshot};
 
+use crate::cold::{LineupError, Models};
 use crate::hot::{HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, SymbolOrigin};
-use crate::model::Model;
+use crate::model::{Model, ModelSet};
 use crate::os::TimeBase;
 
 /// What is replayed, and how.
@@ -54,6 +55,9 @@ pub enum ReplayError {
     /// No memory for the counts.
     #[error("cannot make room for the counts")]
     Region(#[from] CreateError),
+    /// There is no room for the model.
+    #[error(transparent)]
+    Models(#[from] LineupError),
     /// No block for the counts.
     #[error("cannot register the counts")]
     Register(#[from] RegisterError),
@@ -82,18 +86,16 @@ impl ReplayPlan {
         };
         let symbols: Vec<_> = self.symbols.iter().map(origin).collect();
         let region = RegionWriter::private(&RegionOptions::new("replay", 0))?;
-        let metrics = HotMetrics::register(
-            region.writer("hot-0")?,
-            &symbols,
-            model.map_or("none", |model| &model.contract().name),
-        );
+        let metrics = HotMetrics::register(region.writer("hot-0")?, &symbols);
+        let mut models = Models::new(&region, symbols.len());
+        let lineup = model.map(|model| models.lineup(&ModelSet::from(Arc::clone(model)), self.signal_threshold));
         let (mailbox, _cold) = Mailbox::new(MailboxSizes {
             feeds: 1,
             symbols: symbols.len(),
             events: 1,
         });
         let time = TimeBase::calibrate(Duration::from_millis(1));
-        let mut sink = PredictSink::new(&symbols, model, self.signal_threshold, output, metrics, mailbox, time);
+        let mut sink = PredictSink::new(&symbols, lineup.transpose()?, output, metrics, mailbox, time);
         sink.select(0);
         let mut reader = CaptureReader::open(&self.paths)?;
         let capture = match self.speed {

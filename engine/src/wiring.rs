@@ -5,6 +5,7 @@
 //! dialler       makes connections ready (and starts a short-lived thread for each dial)
 //! snapshots     fetches REST snapshots
 //! checkpoints   fetches REST books to hold shown ones against, where a feed has them
+//! models        loads other models when asked to, and drops those that they replaced
 //! housekeeping  heartbeat, log, what the cold threads counted
 //! capture-N     writes what a feed received, if configured
 //! ```
@@ -31,11 +32,12 @@ use quantumflow_region::{RegionOptions, RegionWriter, RegisterError};
 
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
 use crate::cold::{
-    Breakers, CheckpointFetcher, ColdCounts, DialTarget, Dialler, Housekeeping, SnapshotFetcher, SnapshotSource,
+    Breakers, CheckpointFetcher, ColdCounts, DialTarget, Dialler, Housekeeping, LineupError, Models, Reload,
+    SnapshotFetcher, SnapshotSource,
 };
 use crate::config::{Config, FeedConfig};
 use crate::hot::{FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Shard, SymbolOrigin};
-use crate::model::Model;
+use crate::model::ModelSet;
 use crate::os::{self, TimeBase};
 
 /// Log events that fit between two rounds of the housekeeping thread.
@@ -101,6 +103,9 @@ pub enum StartError {
     /// The region has no room for another thread.
     #[error("the metrics region has no block for the hot thread")]
     Region(#[source] RegisterError),
+    /// There is no room for so many models.
+    #[error("the models cannot be taken on")]
+    Models(#[source] LineupError),
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -166,13 +171,22 @@ pub fn make_room(region: &mut RegionOptions, symbols: &[SymbolOrigin]) {
 const SERIES_OF_SYMBOL: u32 = 24;
 const OTHER_SERIES: u32 = 1_024;
 
-/// Starts everything. Without a model nothing is computed beyond the books: a recorder.
+/// The models of an engine, and how it is asked for others.
+#[derive(Clone, Debug)]
+pub struct Predicting {
+    /// What it starts with.
+    pub models: ModelSet,
+    /// `None` where the models stay for good.
+    pub reload: Option<Reload>,
+}
+
+/// Starts everything. Without models nothing is computed beyond the books: a recorder.
 ///
 /// The hot thread ends when `stop` is set.
 pub fn launch<O: Output + Send + 'static>(
     config: &Config,
     region: &RegionWriter,
-    model: Option<&Arc<Model>>,
+    predicting: Option<Predicting>,
     output: O,
     stop: &Arc<AtomicBool>,
 ) -> Result<Running<O>, StartError> {
@@ -203,20 +217,22 @@ pub fn launch<O: Output + Send + 'static>(
         slots.push(FeedSlot::new(Feed::new(plan.session, plan.lines), tap));
     }
 
-    let model_name = model.map_or("none", |model| &model.contract().name);
     let thread = region.writer("hot-0").map_err(StartError::Region)?;
-    let metrics = HotMetrics::register(thread, &symbols, model_name);
+    let metrics = HotMetrics::register(thread, &symbols);
+    let mut models = None;
+    let mut lineup = None;
+    if let Some(Predicting { models: set, reload }) = predicting {
+        let mut keeper = Models::new(region, symbols.len());
+        lineup = Some(
+            keeper
+                .lineup(&set, config.model.signal_threshold)
+                .map_err(StartError::Models)?,
+        );
+        models = reload.map(|reload| (keeper, reload));
+    }
     let poller = Poller::new(FeedLine::slots(config.feeds.len()), config.engine.idle).map_err(StartError::Poller)?;
     let time = TimeBase::calibrate(Duration::from_millis(50));
-    let sink = PredictSink::new(
-        &symbols,
-        model,
-        config.model.signal_threshold,
-        output,
-        metrics,
-        mailbox,
-        time,
-    );
+    let sink = PredictSink::new(&symbols, lineup, output, metrics, mailbox, time);
     let shard = Shard::new(slots, poller, sink);
 
     let breakers = Breakers::new(config.feeds.iter().map(|feed| feed.venue));
@@ -237,7 +253,7 @@ pub fn launch<O: Output + Send + 'static>(
         breakers: breakers.read(),
         capture: sum_by_venue(capture_counts.iter().map(|(venue, counts)| (*venue, counts.read()))),
     };
-    let housekeeping = Housekeeping::new(region, cold_side, symbols, config.capture.is_some());
+    let housekeeping = Housekeeping::new(region, cold_side.clone(), symbols, config.capture.is_some());
 
     let mut cold = Vec::new();
     let mut start = |name: String, work: Work| -> Result<(), StartError> {
@@ -249,6 +265,13 @@ pub fn launch<O: Output + Send + 'static>(
         cold.push(thread);
         Ok(())
     };
+    if let Some((models, reload)) = models {
+        let cold_side = cold_side.clone();
+        start(
+            "models".to_owned(),
+            Box::new(move |stop| models.run(&cold_side, &reload, stop)),
+        )?;
+    }
     start("dialler".to_owned(), Box::new(move |stop| dialler.run(stop)))?;
     start("snapshots".to_owned(), Box::new(move |stop| fetcher.run(stop)))?;
     if let Some(checkpoints) = checkpoints {

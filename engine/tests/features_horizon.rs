@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use features_support::{book_update, instrument};
+use quantumflow::cold::Models;
 use quantumflow::config::ModelSource;
 use quantumflow::features::{Feature, FeatureEngine, HorizonWatch, REACH_MAX, registry::FEATURES};
 use quantumflow::hot::{HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, SymbolOrigin};
-use quantumflow::model::{self, Model};
+use quantumflow::model::{self, Model, ModelSet};
 use quantumflow::os::TimeBase;
 use quantumflow_feeds::book::Book;
 use quantumflow_feeds::{BookUpdate, Price, Qty, Quality, Side, Sink, Stamps, VenueId};
@@ -185,10 +186,13 @@ fn rig(model: &Arc<Model>) -> Rig {
         symbol: instrument().symbol,
     }];
     let region = RegionWriter::private(&RegionOptions::new("test", 1)).unwrap();
-    let metrics = HotMetrics::register(region.writer("hot-0").unwrap(), &origins, &model.contract().name);
+    let lineup = Models::new(&region, origins.len())
+        .lineup(&ModelSet::from(Arc::clone(model)), 0.5)
+        .unwrap();
+    let metrics = HotMetrics::register(region.writer("hot-0").unwrap(), &origins);
     let ring = SignalWriter::private(&RingOptions::new("test", 1)).unwrap();
     let signals = SignalReader::of(&ring).unwrap();
-    let output = RingOutput::new(ring, &origins, model).unwrap();
+    let output = RingOutput::new(ring, &origins);
     let (mailbox, _cold) = Mailbox::new(MailboxSizes {
         feeds: 1,
         symbols: 1,
@@ -196,7 +200,7 @@ fn rig(model: &Arc<Model>) -> Rig {
     });
     let time = TimeBase::calibrate(Duration::from_millis(5));
     Rig {
-        sink: PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time),
+        sink: PredictSink::new(&origins, Some(lineup), output, metrics, mailbox, time),
         signals,
         region: RegionReader::of(&region).unwrap(),
         _region: region,

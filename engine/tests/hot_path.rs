@@ -11,12 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use quantumflow::cold::{Breakers, SnapshotFetcher, SnapshotSource};
+use quantumflow::cold::{Breakers, Models, SnapshotFetcher, SnapshotSource};
 use quantumflow::config::ModelSource;
 use quantumflow::hot::{
     FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, PredictSink, RingOutput, Shard, SymbolOrigin,
 };
-use quantumflow::model::{self, Model};
+use quantumflow::model::{self, Model, ModelSet};
 use quantumflow::os::TimeBase;
 use quantumflow_feeds::VenueId;
 use quantumflow_feeds::feed::{Feed, LinePlan};
@@ -156,9 +156,12 @@ fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
     let mut options = RegionOptions::new("test", 1);
     options.bytes = 8 << 20;
     let region = RegionWriter::private(&options).unwrap();
-    let metrics = HotMetrics::register(region.writer("hot-0").unwrap(), &origins, &model.contract().name);
+    let lineup = Models::new(&region, origins.len())
+        .lineup(&ModelSet::from(Arc::clone(model)), 0.5)
+        .unwrap();
+    let metrics = HotMetrics::register(region.writer("hot-0").unwrap(), &origins);
     let ring = SignalWriter::private(&RingOptions::new("test", 1)).unwrap();
-    let output = RingOutput::new(ring, &origins, model).unwrap();
+    let output = RingOutput::new(ring, &origins);
     let (mailbox, cold) = Mailbox::new(MailboxSizes {
         feeds: 1,
         symbols: origins.len(),
@@ -167,7 +170,7 @@ fn hot(venue: VenueId, sim: &SimHandle, model: &Arc<Model>) -> Hot {
     cold.deliver_connection(FeedLine::at_slot(0), Box::new(connection))
         .expect("the queue is empty");
     let time = TimeBase::calibrate(Duration::from_millis(20));
-    let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time);
+    let sink = PredictSink::new(&origins, Some(lineup), output, metrics, mailbox, time);
     let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin).unwrap();
     let shard = Shard::new(
         vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],

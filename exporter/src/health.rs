@@ -340,6 +340,13 @@ impl Judged<'_> {
     fn models(&self) -> impl Iterator<Item = Component> {
         self.now.family(&catalogue::MODEL_LOADED).filter_map(|series| {
             let name = series.meta.label("model_name")?;
+            let role = self
+                .now
+                .find(&catalogue::MODEL_ROLE, &[("model_name", name)])
+                .map(state_name);
+            if role == Some("retired") {
+                return None; // replaced on purpose
+            }
             let allocations = self.grown(&catalogue::MODEL_ALLOCATIONS, &[("model_name", name)]);
             let make = |status, reason: String, look_at| Some(component(Kind::Model, name, status, reason, look_at));
             if series.value.as_f64() != Some(1.0) {

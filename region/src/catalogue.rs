@@ -32,6 +32,12 @@ pub const CHECKPOINTS: [&str; 3] = ["match", "mismatch", "missed"];
 /// What a model predicts: the values of the labels `prediction_class` and `signal`, and a signal's class, by number.
 pub const CLASSES: [&str; 3] = ["down", "flat", "up"];
 
+/// What a model is to the engine: the names of the states of [`MODEL_ROLE`], by number.
+pub const MODEL_ROLES: [&str; 3] = ["retired", "champion", "shadow"];
+
+/// What came of asking an engine for other models: the values of the label `result` of [`MODEL_SWAPS`].
+pub const SWAPS: [&str; 4] = ["done", "superseded", "unchanged", "refused"];
+
 /// Where in its loop a thread can be: the names of breadcrumbs, by number. After a crash, or while it hangs, this is the
 /// work that it did not come back from.
 pub const PLACES: [&str; 7] = ["rest", "connection", "snapshot", "poll", "read", "timer", "model"];
@@ -135,8 +141,18 @@ catalogue! {
         "Probability that the model gave to the class it chose.";
     PREDICTION_LATENCY: Metric::latency("hft_prediction_latency_seconds").labels(MODEL),
         "Time that a model took for one prediction.";
+    PREDICTION_FAILURES: Metric::counter("hft_prediction_failures_total").labels(MODEL),
+        "Times that a model's answer was no distribution, so that there is no prediction.";
     MODEL_LOADED: Metric::gauge_i64("hft_model_loaded").labels(MODEL).agg(Agg::Min),
-        "Whether the model is loaded and passed its checks, 1 or 0.";
+        "Whether the model is loaded and passed its checks, 1 or 0; 0 also for one that was replaced.";
+    MODEL_ROLE: Metric::state("hft_model_role", &MODEL_ROLES).labels(MODEL),
+        "What the model is to the engine: the champion, whose predictions are signals, a shadow, or retired.";
+    MODEL_LOADED_AT: Metric::timestamp("hft_model_loaded_timestamp_seconds").labels(MODEL),
+        "When the model of that name was handed to the hot thread.";
+    MODEL_SWAPS: Metric::counter("hft_model_swaps_total").labels(&["result"]),
+        "Times that the engine was asked for other models: done, superseded by the next, unchanged, or refused.";
+    MODEL_SWAP_DURATION: Metric::gauge_f64("hft_model_swap_duration_seconds").unit(Unit::Seconds, 0).agg(Agg::Max),
+        "Time that the last change of models took, from handing them over until every instrument predicted with them.";
     MODEL_ALLOCATIONS: Metric::counter("hft_model_allocations_total").labels(MODEL),
         "Heap allocations during predictions after warm-up, which should stay zero.";
     TRADING_SIGNALS: Metric::counter("hft_trading_signals_total").labels(&["symbol", "signal"]),

@@ -141,6 +141,10 @@ kinds! {
         "A model failed to predict from the book at this id; noted at the 1st, 2nd, 4th … failure.";
     BookStale, "book_stale", nanoseconds("silent_ns"), UNUSED,
         "Nothing has come of a shown book for much longer than its market is ever silent.";
+    ModelSwapped, "model_swapped", nanoseconds("duration_ns"), number("generation"),
+        "Every instrument predicts with this model now; the number counts the lineups since the start.";
+    ModelRefused, "model_refused", UNUSED, UNUSED,
+        "The engine was asked for other models and could not load them: nothing has changed.";
 }
 
 /// What an event is about: a text that was registered with the region.

@@ -27,12 +27,13 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use quantumflow::cold::Models;
 use quantumflow::config::ModelSource;
 use quantumflow::hot::{
     ColdSide, FeedLine, FeedSlot, HotMetrics, Mailbox, MailboxSizes, Output, PredictSink, Prediction, Shard,
     SnapshotReply, SymbolOrigin,
 };
-use quantumflow::model::{self, Model};
+use quantumflow::model::{self, Model, ModelSet};
 use quantumflow::os::{self, TimeBase, TscClock};
 use quantumflow_benches::depth::{self, DepthUpdate, Wire};
 use quantumflow_benches::upgrade::upgrade;
@@ -267,7 +268,7 @@ impl Hot {
         let mut options = RegionOptions::new("bench", 1);
         options.bytes = 8 << 20;
         let region = RegionWriter::private(&options)?;
-        let metrics = HotMetrics::register(region.writer("hot-0")?, &origins, &model.contract().name);
+        let metrics = HotMetrics::register(region.writer("hot-0")?, &origins);
         let (mailbox, cold) = Mailbox::new(MailboxSizes {
             feeds: 1,
             symbols: 1,
@@ -277,7 +278,8 @@ impl Hot {
             .map_err(|_| "the mailbox is empty")?;
         let output = Published(Vec::with_capacity(plan.frames.len()));
         let time = TimeBase::calibrate(Duration::from_millis(100));
-        let sink = PredictSink::new(&origins, Some(model), 0.5, output, metrics, mailbox, time);
+        let lineup = Models::new(&region, origins.len()).lineup(&ModelSet::from(Arc::clone(model)), 0.5)?;
+        let sink = PredictSink::new(&origins, Some(lineup), output, metrics, mailbox, time);
         let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin)?;
         let shard = Shard::new(
             vec![FeedSlot::new(Feed::new(session, LinePlan::SINGLE), ())],

@@ -1,4 +1,4 @@
-//! The threads that may block: dialling, REST snapshots, checkpoints, captures, housekeeping.
+//! The threads that may block: dialling, REST snapshots, checkpoints, models, captures, housekeeping.
 //!
 //! They look into the [`ColdSide`](crate::hot::ColdSide) of the mailbox every few milliseconds: waking them would cost
 //! the hot thread a system call.
@@ -8,6 +8,7 @@ pub mod capture;
 mod checkpoints;
 mod dialler;
 mod housekeeping;
+mod models;
 mod snapshots;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use breakers::Breakers;
 pub use checkpoints::CheckpointFetcher;
 pub use dialler::{DialTarget, Dialler};
 pub use housekeeping::{ColdCounts, Housekeeping};
+pub use models::{LineupError, Models, Reload, log_loaded};
 pub use snapshots::{SnapshotFetcher, SnapshotSource};
 
 /// How often a cold thread looks for work.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Failure, Outcome};
 use crate::config;
-use crate::model::load_source;
+use crate::model::ModelSet;
 
 /// Check a configuration without starting anything, or print the default one.
 #[derive(Debug, clap::Args)]
@@ -26,17 +26,20 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     let Some(path) = &args.config else { return Ok(()) };
     let config = config::load(path).map_err(Failure::input)?;
-    let model = load_source(&config.model.source).map_err(Failure::input)?;
-    let contract = model.contract();
+    let models = ModelSet::load(&config.model).map_err(Failure::input)?;
     writeln!(out, "{}: good", path.display())?;
-    writeln!(
-        out,
-        "  model  {} ({} features, hash {:016x}; {})",
-        contract.name,
-        contract.features.len(),
-        model.hash(),
-        model.judgement()
-    )?;
+    for (place, model) in models.all().enumerate() {
+        let contract = model.contract();
+        writeln!(
+            out,
+            "  {} {} ({} features, hash {:016x}; {})",
+            if place == 0 { "model " } else { "shadow" },
+            contract.name,
+            contract.features.len(),
+            model.hash(),
+            model.judgement()
+        )?;
+    }
     for feed in &config.feeds {
         writeln!(
             out,

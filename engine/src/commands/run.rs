@@ -10,18 +10,25 @@ use std::time::Duration;
 
 use quantumflow_feeds::UnixNanos;
 use quantumflow_region::{CreateError, CreateReport, RegionOptions, RegionWriter, RingOptions, SignalWriter};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Failure, Outcome};
+use crate::cold::{Reload, log_loaded};
 use crate::config::{self, Config};
-use crate::hot::{Output, RingOutput};
-use crate::model::{self, Model};
-use crate::wiring::{self, Running};
+use crate::hot::{GENERATIONS_MAX, Output, RingOutput};
+use crate::model::ModelSet;
+use crate::wiring::{self, Predicting, Running};
 use crate::{REVISION, log, os};
 
 /// Run the engine: sockets to signals, until Ctrl-C or SIGTERM.
+///
+/// SIGHUP makes it read the [model] section of the configuration, and the model files, again: new models take over without
+/// a pause, and what cannot be used changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: quantumflow run engine.toml")]
+#[command(after_help = "\
+Examples:
+  quantumflow run engine.toml
+  kill -HUP $(pgrep -x quantumflow)    # other models, without a restart")]
 pub(super) struct Args {
     /// The configuration (see `quantumflow check --print-default`)
     config: PathBuf,
@@ -30,17 +37,22 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let config = config::load(&args.config).map_err(Failure::input)?;
     log::start(&config.log).map_err(|error| Failure::input(format!("cannot open the log: {error}")))?;
-    let model = model::load_source(&config.model.source).map_err(Failure::input)?;
+    let models = ModelSet::load(&config.model).map_err(Failure::input)?;
     let process = Process::start(&config)?;
     let ring = process.open_ring(&config)?;
-    let output = RingOutput::new(ring, &wiring::symbols_of(&config), &model).map_err(Failure::input)?;
-    tracing::info!(
-        model = model.contract().name,
-        hash = format!("{:016x}", model.hash()),
-        check = %model.judgement(),
-        "model loaded"
-    );
-    process.work(&config, Some(&model), output)
+    let output = RingOutput::new(ring, &wiring::symbols_of(&config));
+    log_loaded(&models);
+    let asked = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&asked))?;
+    let reload = Reload {
+        asked,
+        config: args.config.clone(),
+    };
+    let predicting = Predicting {
+        models,
+        reload: Some(reload),
+    };
+    process.work(&config, Some(predicting), output)
 }
 
 /// What a process that runs a shard has: its region, its panic hook, and the flag that ends it.
@@ -82,6 +94,7 @@ impl Process {
     fn open_ring(&self, config: &Config) -> Result<SignalWriter, Failure> {
         let mut options = RingOptions::new(&config.engine.name, self.start.0);
         options.slot_count = config.region.ring_slots;
+        options.max_models = GENERATIONS_MAX as u32;
         options.file.keep_dead = config.region.keep_dead;
         let ring = or_private(
             "signal ring",
@@ -96,10 +109,10 @@ impl Process {
     pub(super) fn work<O: Output + Send + 'static>(
         self,
         config: &Config,
-        model: Option<&Arc<Model>>,
+        predicting: Option<Predicting>,
         output: O,
     ) -> Outcome {
-        let running = wiring::launch(config, &self.region, model, output, &self.stop).map_err(Failure::input)?;
+        let running = wiring::launch(config, &self.region, predicting, output, &self.stop).map_err(Failure::input)?;
         // For whoever started us; the log has the rest. A closed standard output is no reason to stop.
         let place = self
             .region

@@ -86,6 +86,7 @@ struct EngineFile {
 struct ModelFile {
     path: String,
     signal_threshold: f32,
+    shadows: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,7 +192,7 @@ macro_rules! lenient {
 
 lenient! {
     LenientEngine { name: String, core: i64, idle: String, idle_spins: u32, idle_wait_us: u32, lock_memory: bool }
-    LenientModel { path: String, signal_threshold: f32 }
+    LenientModel { path: String, signal_threshold: f32, shadows: Vec<String> }
     LenientRegion { dir: PathBuf, bytes: u64, keep_dead: u32, ring_slots: u32 }
     LenientCapture { dir: PathBuf, buffer_bytes: u64 }
     LenientLog { level: String, file: PathBuf }

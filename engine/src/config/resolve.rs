@@ -14,7 +14,7 @@ use super::{ConfigError, FeedFile, File};
 pub struct Config {
     /// The hot thread and the process.
     pub engine: EngineConfig,
-    /// The model.
+    /// The models.
     pub model: ModelConfig,
     /// The shared files.
     pub region: RegionConfig,
@@ -39,11 +39,13 @@ pub struct EngineConfig {
     pub lock_memory: bool,
 }
 
-/// The model.
+/// The models.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {
-    /// Where it comes from.
+    /// Where the champion comes from: its predictions are signals.
     pub source: ModelSource,
+    /// Where those come from that predict beside it, unheard.
+    pub shadows: Vec<ModelSource>,
     /// The probability from which a prediction is a signal.
     pub signal_threshold: f32,
 }
@@ -155,6 +157,9 @@ impl FeedConfig {
 /// What even one of many feeds of a venue is left: the dearest snapshot a minute.
 const REST_WEIGHT_MIN: u32 = 250;
 
+/// More models beside the champion no hot thread has time for.
+const SHADOWS_MAX: usize = 7;
+
 /// Memory for updates that wait, of one symbol and of all symbols of a feed.
 const BACKLOG_BYTES: u64 = 8 << 20;
 const FEED_BACKLOG_BYTES: u64 = 256 << 20;
@@ -207,6 +212,27 @@ pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
         return Err(value("model.path", "", "name an ONNX file, or builtin:mlp_v1"));
     }
     let source = ModelSource::from(file.model.path.as_str());
+    if file.model.shadows.len() > SHADOWS_MAX {
+        let reason = format!("at most {SHADOWS_MAX}: each costs the hot thread its own time on every update");
+        return Err(value(
+            "model.shadows",
+            format!("{} of them", file.model.shadows.len()),
+            reason,
+        ));
+    }
+    if let Some(at) = file.model.shadows.iter().position(String::is_empty) {
+        return Err(value(
+            &format!("model.shadows[{at}]"),
+            "",
+            "name an ONNX file, or builtin:mlp_v1",
+        ));
+    }
+    let shadows = file
+        .model
+        .shadows
+        .iter()
+        .map(|path| ModelSource::from(path.as_str()))
+        .collect();
     let region = file.region;
     if !(65_536..=1 << 30).contains(&region.bytes) {
         return Err(value("region.bytes", region.bytes, "between 65536 and 1073741824"));
@@ -254,6 +280,7 @@ pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
         },
         model: ModelConfig {
             source,
+            shadows,
             signal_threshold: threshold,
         },
         region: RegionConfig {

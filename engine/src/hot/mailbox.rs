@@ -12,6 +12,8 @@ use quantumflow_feeds::net::Connection;
 use quantumflow_feeds::venue::{Checkpoint, RestSnapshot, SnapshotPurpose};
 use quantumflow_feeds::{FeedEvent, Line, SymbolId, UnixNanos};
 
+use super::lineup::Lineup;
+
 /// What happened on the hot thread, for the log. `Copy`: it passes through the queue without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub struct HotEvent {
@@ -140,6 +142,9 @@ pub struct MailboxSizes {
     pub events: usize,
 }
 
+/// One waits for the hot thread, one rehearses, and one is on its way back.
+pub const LINEUPS_MAX: usize = 3;
+
 /// What both sides share.
 #[derive(Debug)]
 struct Queues {
@@ -150,6 +155,8 @@ struct Queues {
     spent_snapshots: ArrayQueue<Box<RestSnapshot>>,
     checkpoint_orders: ArrayQueue<SnapshotOrder>,
     checkpoint_replies: ArrayQueue<CheckpointReply>,
+    lineups: ArrayQueue<Box<Lineup>>,
+    spent_lineups: ArrayQueue<Box<Lineup>>,
     events: ArrayQueue<HotEvent>,
     dropped_events: AtomicU64,
     /// By line. One writer, the hot thread.
@@ -177,6 +184,8 @@ impl Mailbox {
             spent_snapshots: ArrayQueue::new(symbols),
             checkpoint_orders: ArrayQueue::new(2 * sizes.feeds.max(1)),
             checkpoint_replies: ArrayQueue::new(2 * sizes.feeds.max(1)),
+            lineups: ArrayQueue::new(1),
+            spent_lineups: ArrayQueue::new(LINEUPS_MAX),
             events: ArrayQueue::new(sizes.events.max(1)),
             dropped_events: AtomicU64::new(0),
             books_shown: (0..lines).map(|_| AtomicU64::new(0)).collect(),
@@ -222,6 +231,17 @@ impl Mailbox {
     pub fn return_snapshot(&self, snapshot: Box<RestSnapshot>) {
         // As many places as can be under way; should it be full all the same, dropping here is only slow.
         drop(self.0.spent_snapshots.push(snapshot));
+    }
+
+    /// Models that are to take over.
+    pub fn take_lineup(&self) -> Option<Box<Lineup>> {
+        self.0.lineups.pop()
+    }
+
+    /// Hands back what has been replaced, or was to replace something and came too late.
+    pub fn return_lineup(&self, lineup: Box<Lineup>) {
+        // As many places as can be under way: see deliver_lineup.
+        drop(self.0.spent_lineups.push(lineup));
     }
 
     /// Says what happened, or counts that it could not be said.
@@ -288,6 +308,17 @@ impl ColdSide {
     /// Hands over what came of an order; false where the hot thread has not taken the last ones.
     pub fn deliver_checkpoint(&self, reply: CheckpointReply) -> bool {
         self.0.checkpoint_replies.push(reply).is_ok()
+    }
+
+    /// Hands over models that are to take over; gives them back where the hot thread has not taken the last ones. The caller
+    /// takes care that no more than [`LINEUPS_MAX`] are away.
+    pub fn deliver_lineup(&self, lineup: Box<Lineup>) -> Result<(), Box<Lineup>> {
+        self.0.lineups.push(lineup)
+    }
+
+    /// A lineup that the hot thread is done with.
+    pub fn take_spent_lineup(&self) -> Option<Box<Lineup>> {
+        self.0.spent_lineups.pop()
     }
 
     /// Drops the snapshots that the hot thread is done with.

@@ -8,13 +8,15 @@ use quantumflow_feeds::feed::{Lost, Progress};
 use quantumflow_feeds::offset::ClockOffset;
 use quantumflow_feeds::{BookUpdate, Line, Quality, Scale, Side, Stamps, SymbolId, Ticks, UnixNanos, VenueId};
 use quantumflow_region::{
-    Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, State, ThreadWriter, Timestamp, catalogue,
+    Counter, GaugeF64, GaugeI64, Histogram, Metric, RegisterError, Shape, State, SubjectId, ThreadWriter, Timestamp,
+    catalogue,
 };
 
 use super::predict::{Prediction, SymbolOrigin};
 use super::recorder::FlightRecorder;
 use crate::features::registry::FEATURES;
 use crate::features::{Feature, FeatureGroup};
+use crate::model;
 use crate::os::TimeBase;
 
 /// All cells of one hot thread.
@@ -33,9 +35,8 @@ pub struct HotMetrics {
     venues: Vec<VenueCells>,
     /// By feed.
     venue_of_feed: Vec<usize>,
-    predictions: [Counter; 3],
-    confidence: Histogram,
-    model_latency: Histogram,
+    /// By the number that a model's seats carry. There is room for [`MODEL_NAMES_MAX`] from the start.
+    models: Vec<ModelCells>,
     model_failures: Counter,
     published: Counter,
     features: Vec<(Counter, u64)>,
@@ -92,6 +93,20 @@ struct VenueCells {
     connected: i64,
 }
 
+/// The cells of the models of one name. Made on a cold thread, written by the hot one.
+#[derive(Debug)]
+pub struct ModelCells {
+    predictions: [Counter; 3],
+    confidence: Histogram,
+    latency: Histogram,
+    failures: Counter,
+    failures_total: u64,
+    subject: SubjectId,
+}
+
+/// More names of models no engine has in its life.
+pub const MODEL_NAMES_MAX: usize = 16;
+
 /// A place in the loop, by its number in [`catalogue::PLACES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -140,10 +155,10 @@ mod checkpoint {
 }
 
 impl HotMetrics {
-    /// Registers everything that a shard with these instruments and this model will count.
-    pub fn register(mut thread: ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
+    /// Registers everything that a shard with these instruments will count but for its models' own.
+    pub fn register(mut thread: ThreadWriter, symbols: &[SymbolOrigin]) -> Self {
         let thread_ref = &mut thread;
-        let recorder = FlightRecorder::register(thread_ref, symbols, model_name);
+        let recorder = FlightRecorder::register(thread_ref, symbols);
         let mut spellings: Vec<&str> = Vec::new();
         let mut symbol_cells = Vec::with_capacity(symbols.len());
         for origin in symbols {
@@ -177,8 +192,6 @@ impl HotMetrics {
             VenueCells::register(thread_ref, *venue, feeds as i64)
         });
         let venues = venues.collect();
-        let predictions =
-            catalogue::CLASSES.map(|class| counter(thread_ref, &catalogue::PREDICTIONS, &[model_name, class]));
         let features = FeatureGroup::ALL.iter().map(|group| {
             (
                 counter(thread_ref, &catalogue::FEATURES_COMPUTED, &[group.name()]),
@@ -186,11 +199,6 @@ impl HotMetrics {
             )
         });
         let features = features.collect();
-        let loaded = kept(
-            thread_ref.gauge_i64(&catalogue::MODEL_LOADED, &[model_name]),
-            GaugeI64::detached,
-        );
-        loaded.set(1);
         Self {
             loops: counter(thread_ref, &catalogue::HOT_LOOP_ITERATIONS, &[]),
             busy_loops: counter(thread_ref, &catalogue::HOT_LOOP_BUSY_ITERATIONS, &[]),
@@ -198,9 +206,7 @@ impl HotMetrics {
             signals,
             venues,
             venue_of_feed,
-            predictions,
-            confidence: histogram(thread_ref, &catalogue::PREDICTION_CONFIDENCE, &[model_name]),
-            model_latency: histogram(thread_ref, &catalogue::PREDICTION_LATENCY, &[model_name]),
+            models: Vec::with_capacity(MODEL_NAMES_MAX),
             model_failures: counter(thread_ref, &catalogue::SIGNALS_SUPPRESSED, &["model_failed"]),
             published: counter(thread_ref, &catalogue::SIGNALS_PUBLISHED, &[]),
             features,
@@ -209,6 +215,12 @@ impl HotMetrics {
             recorder,
             thread,
         }
+    }
+
+    /// Takes over the cells of a model, which must be the next one.
+    pub(super) fn add_model(&mut self, place: usize, cells: ModelCells) {
+        debug_assert!(place == self.models.len() && place < MODEL_NAMES_MAX);
+        self.models.push(cells);
     }
 
     /// A row has these features only, not all that there are.
@@ -342,19 +354,42 @@ impl HotMetrics {
         }
     }
 
+    /// The champion's prediction left.
     #[inline]
-    pub(super) fn prediction(&self, place: usize, prediction: &Prediction<'_>) {
-        self.predictions[prediction.model.class as usize].inc();
-        self.confidence
-            .record((f64::from(prediction.model.confidence) * 1e6) as u64);
+    pub(super) fn prediction(&self, place: usize, cells: usize, prediction: &Prediction<'_>) {
+        self.models[cells].predicted(&prediction.model);
         self.signals[self.symbols[place].signals][prediction.signal as usize].inc();
         self.published.inc();
     }
 
+    /// A shadow predicted.
+    #[inline]
+    pub(super) fn shadow(&self, cells: usize, prediction: &model::Prediction, latency_ns: u64) {
+        self.models[cells].predicted(prediction);
+        self.models[cells].latency.record(latency_ns);
+    }
+
+    /// A model could not predict from the book at this id.
     #[cold]
-    pub(super) fn model_failed(&mut self, at: UnixNanos, update_id: u64) {
+    pub(super) fn model_failed(&mut self, cells: usize, at: UnixNanos, update_id: u64) {
+        let model = &mut self.models[cells];
+        model.failures.inc();
+        model.failures_total += 1;
+        self.recorder
+            .model_failed(model.subject, model.failures_total, at, update_id);
+    }
+
+    /// Every instrument predicts with other models now.
+    #[cold]
+    pub(super) fn swapped(&self, cells: usize, at: UnixNanos, duration_ns: u64, generation: u16) {
+        let subject = self.models[cells].subject;
+        self.recorder.model_swapped(subject, at, duration_ns, generation);
+    }
+
+    /// There is no signal because the champion failed.
+    #[cold]
+    pub(super) fn suppressed(&self) {
         self.model_failures.inc();
-        self.recorder.model_failed(at, update_id);
     }
 
     /// Counts what a session reported. `base` is where the feed's instruments begin.
@@ -436,12 +471,12 @@ impl HotMetrics {
     /// The stages of a message that became a signal. The total begins where the kernel took the bytes, or, where it does
     /// not say, where the read returned.
     #[inline]
-    pub(super) fn stages(&self, time: &TimeBase, stamps: &Stamps, after_book: [Ticks; 4]) {
+    pub(super) fn stages(&self, time: &TimeBase, stamps: &Stamps, after_book: [Ticks; 4], cells: usize) {
         let [started, featured, predicted, published] = after_book;
         self.stages_to_features(time, stamps, started, featured);
         let model_ns = time.nanos(predicted.since(featured));
         self.stages[stage::MODEL].record(model_ns);
-        self.model_latency.record(model_ns);
+        self.models[cells].latency.record(model_ns);
         self.stages[stage::PUBLISH].record(time.nanos(published.since(predicted)));
         let waited = stamps
             .kernel
@@ -450,10 +485,43 @@ impl HotMetrics {
     }
 }
 
+impl ModelCells {
+    /// The cells of a name in a block of the region.
+    pub fn register(thread: &ThreadWriter, name: &str) -> Self {
+        Self {
+            predictions: catalogue::CLASSES.map(|class| counter(thread, &catalogue::PREDICTIONS, &[name, class])),
+            confidence: histogram(thread, &catalogue::PREDICTION_CONFIDENCE, &[name]),
+            latency: histogram(thread, &catalogue::PREDICTION_LATENCY, &[name]),
+            failures: counter(thread, &catalogue::PREDICTION_FAILURES, &[name]),
+            failures_total: 0,
+            subject: kept(thread.subject(name), || SubjectId::NONE),
+        }
+    }
+
+    /// Cells that nobody sees.
+    pub fn detached() -> Self {
+        let histogram = |metric: &Metric| Histogram::detached(metric.shape.unwrap_or(Shape::LATENCY_NS));
+        Self {
+            predictions: catalogue::CLASSES.map(|_| Counter::detached()),
+            confidence: histogram(&catalogue::PREDICTION_CONFIDENCE),
+            latency: histogram(&catalogue::PREDICTION_LATENCY),
+            failures: Counter::detached(),
+            failures_total: 0,
+            subject: SubjectId::NONE,
+        }
+    }
+
+    #[inline]
+    fn predicted(&self, prediction: &model::Prediction) {
+        self.predictions[prediction.class as usize].inc();
+        self.confidence.record((f64::from(prediction.confidence) * 1e6) as u64);
+    }
+}
+
 impl SymbolCells {
     fn register(thread: &mut ThreadWriter, origin: &SymbolOrigin, signals: usize) -> Self {
         let labels: &[&str] = &[origin.venue.name(), &origin.symbol];
-        let mut count = |metric| counter(thread, metric, labels);
+        let count = |metric| counter(thread, metric, labels);
         let cells = (
             [
                 count(&catalogue::PRICE_UPDATES),
@@ -613,13 +681,13 @@ fn rejection(fault: FrameFault) -> usize {
     }
 }
 
-fn counter(thread: &mut ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Counter {
+fn counter(thread: &ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Counter {
     kept(thread.counter(metric, labels), Counter::detached)
 }
 
-fn histogram(thread: &mut ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Histogram {
+fn histogram(thread: &ThreadWriter, metric: &'static Metric, labels: &[&str]) -> Histogram {
     kept(thread.histogram(metric, labels), || {
-        Histogram::detached(metric.shape.unwrap_or(quantumflow_region::Shape::LATENCY_NS))
+        Histogram::detached(metric.shape.unwrap_or(Shape::LATENCY_NS))
     })
 }
 

@@ -1,18 +1,19 @@
 //! Book to signal: the sink that a session calls on the hot thread.
 //!
-//! One [`PredictSink`] serves all feeds of a shard. What leaves it goes to an [`Output`]: the signal ring in an engine, a
+//! For each update the champion predicts and its signal leaves; only then do shadows predict, and models that are to take
+//! over rehearse. One [`PredictSink`] serves all feeds of a shard. What leaves it goes to an [`Output`]: the signal ring in an engine, a
 //! file or a vector in a replay. Nothing but the session's calls decides what leaves, which is why both agree to the
 //! byte; the stamps only reach the histograms.
 
-use std::sync::Arc;
-
 use quantumflow_feeds::offset::ClockOffset;
-use quantumflow_feeds::{BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, TopOfBook, Trade, UnixNanos, VenueId};
+use quantumflow_feeds::{
+    BookUpdate, Clock, FeedEvent, Instrument, Sink, Stamps, Ticks, TopOfBook, Trade, UnixNanos, VenueId,
+};
 
+use super::lineup::{Lineup, Mind};
 use super::mailbox::{HotEvent, HotNews, Mailbox};
 use super::metrics::{HotMetrics, Place};
-use crate::features::{FeatureEngine, HorizonWatch, warm_up_of};
-use crate::model::{self, Answer, Class, Model, Predictor};
+use crate::model::{self, Answer, Class, Model};
 use crate::os::{TimeBase, TscClock};
 
 /// Where an instrument of a shard comes from.
@@ -39,6 +40,8 @@ pub struct Prediction<'a> {
     pub beyond_horizon: bool,
     /// What the model said.
     pub model: model::Prediction,
+    /// Which champion it was: the number under which [`Output::champion`] was told of it.
+    pub generation: u16,
     /// What a strategy is told: the class, or flat where the probability is below the threshold.
     pub signal: Class,
     /// When the kernel took the message, if it says so. Times of ours are for judging latency, not inputs to anything.
@@ -51,6 +54,9 @@ pub struct Prediction<'a> {
 
 /// Takes predictions.
 pub trait Output {
+    /// Predictions of this generation will come, of this model. Called on the hot thread: must not allocate, lock or wait.
+    fn champion(&mut self, _generation: u16, _model: &Model) {}
+
     /// A prediction was made. Called on the hot thread: must not allocate, lock or wait.
     fn publish(&mut self, prediction: &Prediction<'_>);
 }
@@ -60,22 +66,15 @@ impl Output for () {
     fn publish(&mut self, _prediction: &Prediction<'_>) {}
 }
 
-/// What is kept of one instrument between two updates.
-#[derive(Debug)]
-struct Mind {
-    features: FeatureEngine,
-    /// Rows before are not for this model: some feature that it looks at does not mean what it says yet.
-    warm_up_updates: u16,
-    horizon: HorizonWatch,
-    predictor: Predictor,
-}
-
 /// Turns what a session says into predictions, metrics and log events.
 #[derive(Debug)]
 pub struct PredictSink<O> {
     /// By place in the shard; empty without a model: then nothing is computed beyond the books.
     minds: Vec<Mind>,
-    signal_threshold: f32,
+    /// Who is to take over.
+    next: Option<Box<Lineup>>,
+    /// When it came.
+    next_came: Ticks,
     output: O,
     /// The cells in the region.
     pub metrics: HotMetrics,
@@ -94,26 +93,18 @@ impl<O: Output> PredictSink<O> {
     /// A sink for the instruments of `symbols`, which must be ordered by feed and, within a feed, by the session's ids.
     pub fn new(
         symbols: &[SymbolOrigin],
-        model: Option<&Arc<Model>>,
-        signal_threshold: f32,
-        output: O,
+        lineup: Option<Lineup>,
+        mut output: O,
         mut metrics: HotMetrics,
         mailbox: Mailbox,
         time: TimeBase,
     ) -> Self {
-        let mind = |model: &Arc<Model>| Mind {
-            features: FeatureEngine::of(model.features()),
-            warm_up_updates: warm_up_of(model.features()),
-            horizon: HorizonWatch::new(model.features(), model.contract().window),
-            predictor: model.predictor(),
-        };
-        let minds = model
-            .iter()
-            .flat_map(|model| symbols.iter().map(move |_| mind(model)))
-            .collect::<Vec<Mind>>();
-        if let Some(mind) = minds.first() {
-            metrics.count_features(|feature| mind.features.computes(feature));
+        let mut minds = Vec::new();
+        if let Some(mut lineup) = lineup {
+            introduce(&mut lineup, &mut metrics, &mut output);
+            minds = lineup.into_minds();
         }
+        count_features(&minds, &mut metrics);
         let feeds = symbols
             .iter()
             .map(|origin| usize::from(origin.feed) + 1)
@@ -127,10 +118,10 @@ impl<O: Output> PredictSink<O> {
         };
         Self {
             minds,
-            signal_threshold,
+            next: None,
+            next_came: Ticks::default(),
             output,
             metrics,
-            mailbox,
             time,
             clocks: (0..feeds).map(|_| ClockOffset::new()).collect(),
             feed: 0,
@@ -172,6 +163,18 @@ impl<O: Output> PredictSink<O> {
         }
     }
 
+    /// Takes over new models, if there are any, to rehearse. Whoever was rehearsing goes back.
+    pub fn take_lineup(&mut self) {
+        let Some(mut lineup) = self.mailbox.take_lineup() else {
+            return;
+        };
+        introduce(&mut lineup, &mut self.metrics, &mut self.output);
+        self.next_came = TscClock.ticks();
+        if let Some(superseded) = self.next.replace(lineup) {
+            self.mailbox.return_lineup(superseded);
+        }
+    }
+
     /// What took the predictions.
     pub fn into_output(self) -> O {
         self.output
@@ -183,52 +186,40 @@ impl<O: Output> PredictSink<O> {
     }
 }
 
-impl<O: Output> Sink for PredictSink<O> {
+impl<O: Output> PredictSink<O> {
+    /// The champion's part of an update.
     #[inline]
-    fn on_book(&mut self, update: &BookUpdate<'_>, stamps: &Stamps) {
-        let place = self.place(update.instrument);
+    fn speak(&mut self, place: usize, update: &BookUpdate<'_>, stamps: &Stamps) {
         let Self {
             minds,
             output,
             metrics,
+            mailbox,
             time,
-            signal_threshold,
-            feed,
-            clocks,
             ..
         } = self;
-        let clock = &mut clocks[usize::from(*feed)];
-        if let Some(delay_ns) = clock.observe(stamps.receive_time, update.exchange_time) {
-            metrics.lag(usize::from(*feed), delay_ns);
-        }
-        metrics.book(place, update);
-        let Some(mind) = minds.get_mut(place) else {
-            return;
-        };
-        let Mind {
-            features,
-            warm_up_updates,
-            horizon,
-            predictor,
-        } = mind;
+        let Mind { features, seats } = &mut minds[place];
+        let champion = &mut seats.champion;
 
         let started = TscClock.ticks();
         features.on_book(update);
-        let beyond_horizon = horizon.observe(features.known_levels());
+        let (row, beyond_horizon) = champion.look(features);
         let featured = TscClock.ticks();
-        let Some(row) = features.row_after(*warm_up_updates) else {
-            predictor.reset();
+        let Some(row) = row else {
             return metrics.stages_to_features(time, stamps, started, featured);
         };
         metrics.row(place, beyond_horizon);
         let mut model = model::Prediction::default();
         metrics.at(Place::Model);
-        let answer = predictor.predict(row, &mut model);
+        let answer = champion.predictor.predict(row, &mut model);
         metrics.at(Place::Read);
         match answer {
             Ok(Answer::Ready) => {}
             Ok(Answer::Warming) => return metrics.stages_to_features(time, stamps, started, featured),
-            Err(_) => return metrics.model_failed(stamps.receive_time, update.update_id),
+            Err(_) => {
+                metrics.suppressed();
+                return metrics.model_failed(champion.cells, stamps.receive_time, update.update_id);
+            }
         }
         let predicted = TscClock.ticks();
         let prediction = Prediction {
@@ -237,7 +228,8 @@ impl<O: Output> Sink for PredictSink<O> {
             features: row,
             beyond_horizon,
             model,
-            signal: if model.confidence >= *signal_threshold {
+            generation: seats.generation,
+            signal: if model.confidence >= seats.signal_threshold {
                 model.class
             } else {
                 Class::Flat
@@ -248,8 +240,92 @@ impl<O: Output> Sink for PredictSink<O> {
         };
         output.publish(&prediction);
         let published = TscClock.ticks();
-        metrics.prediction(place, &prediction);
-        metrics.stages(time, stamps, [started, featured, predicted, published]);
+        metrics.prediction(place, champion.cells, &prediction);
+        metrics.stages(time, stamps, [started, featured, predicted, published], champion.cells);
+    }
+
+    /// The shadows' part of an update.
+    fn listen(&mut self, place: usize, update: &BookUpdate<'_>, stamps: &Stamps) {
+        let Self {
+            minds, metrics, time, ..
+        } = self;
+        let Mind { features, seats } = &mut minds[place];
+        metrics.at(Place::Model);
+        for shadow in &mut seats.shadows {
+            let Some(row) = shadow.look(features).0 else { continue };
+            let mut prediction = model::Prediction::default();
+            let started = TscClock.ticks();
+            match shadow.predictor.predict(row, &mut prediction) {
+                Ok(Answer::Ready) => {
+                    let latency_ns = time.nanos(TscClock.ticks().since(started));
+                    metrics.shadow(shadow.cells, &prediction, latency_ns);
+                }
+                Ok(Answer::Warming) => {}
+                Err(_) => metrics.model_failed(shadow.cells, stamps.receive_time, update.update_id),
+            }
+        }
+        metrics.at(Place::Read);
+    }
+
+    /// The part of those who are to take over.
+    #[cold]
+    #[inline(never)]
+    fn rehearse(&mut self, place: usize, update: &BookUpdate<'_>, stamps: &Stamps) {
+        let Self {
+            minds, next, metrics, ..
+        } = self;
+        let Some(lineup) = next else { return };
+        metrics.at(Place::Model);
+        let is_done = lineup.rehearse(place, &mut minds[place], update, |cells| {
+            metrics.model_failed(cells, stamps.receive_time, update.update_id);
+        });
+        metrics.at(Place::Read);
+        if is_done && let Some(lineup) = next.take() {
+            let now = TscClock.ticks();
+            count_features(minds, metrics);
+            let duration_ns = self.time.nanos(now.since(self.next_came));
+            let cells = minds[place].seats.champion.cells;
+            metrics.swapped(cells, self.time.at(now), duration_ns, lineup.generation());
+            self.mailbox.return_lineup(lineup);
+        }
+    }
+}
+
+/// The hot thread gets to know the models of a lineup.
+fn introduce(lineup: &mut Lineup, metrics: &mut HotMetrics, output: &mut impl Output) {
+    for (place, cells) in lineup.new_cells.drain(..) {
+        metrics.add_model(place, cells);
+    }
+    output.champion(lineup.generation(), lineup.champion());
+}
+
+/// What a row has is counted once for all instruments: they have the same.
+fn count_features(minds: &[Mind], metrics: &mut HotMetrics) {
+    if let Some(mind) = minds.first() {
+        metrics.count_features(|feature| mind.features.computes(feature));
+    }
+}
+
+impl<O: Output> Sink for PredictSink<O> {
+    #[inline]
+    fn on_book(&mut self, update: &BookUpdate<'_>, stamps: &Stamps) {
+        let place = self.place(update.instrument);
+        let feed = usize::from(self.feed);
+        let delay = self.clocks[feed].observe(stamps.receive_time, update.exchange_time);
+        if let Some(delay_ns) = delay {
+            self.metrics.lag(feed, delay_ns);
+        }
+        self.metrics.book(place, update);
+        if place >= self.minds.len() {
+            return;
+        }
+        self.speak(place, update, stamps);
+        if !self.minds[place].seats.shadows.is_empty() {
+            self.listen(place, update, stamps);
+        }
+        if self.next.is_some() {
+            self.rehearse(place, update, stamps);
+        }
     }
 
     #[inline]
@@ -257,6 +333,9 @@ impl<O: Output> Sink for PredictSink<O> {
         let place = self.place(trade.instrument);
         if let Some(Mind { features, .. }) = self.minds.get_mut(place) {
             features.on_trade(trade);
+        }
+        if let Some(lineup) = &mut self.next {
+            lineup.on_trade(place, trade);
         }
         self.metrics.trade(place);
     }

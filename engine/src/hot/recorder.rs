@@ -18,8 +18,6 @@ pub(super) struct FlightRecorder {
     feeds: Vec<Lasting>,
     /// By place in the shard.
     symbols: Vec<Lasting>,
-    model: SubjectId,
-    model_failures: u64,
 }
 
 /// What an event can be about, and since when it is as it is.
@@ -31,7 +29,7 @@ struct Lasting {
 
 impl FlightRecorder {
     /// The recorder of `thread`; what finds no room in the region is recorded for nobody.
-    pub(super) fn register(thread: &ThreadWriter, symbols: &[SymbolOrigin], model_name: &str) -> Self {
+    pub(super) fn register(thread: &ThreadWriter, symbols: &[SymbolOrigin]) -> Self {
         let subject = |text: &str| super::metrics::kept(thread.subject(text), || SubjectId::NONE);
         let lasting = |text: String| Lasting {
             subject: subject(&text),
@@ -53,8 +51,6 @@ impl FlightRecorder {
                 .iter()
                 .map(|origin| lasting(format!("{}/{}", origin.venue.name(), origin.symbol)))
                 .collect(),
-            model: subject(model_name),
-            model_failures: 0,
         }
     }
 
@@ -135,15 +131,21 @@ impl FlightRecorder {
         record(EventKind::ResyncStarted, code, update_id);
     }
 
-    /// The model could not predict from the book at this id.
+    /// A model could not predict from the book at this id; so many times by now.
     #[cold]
-    pub(super) fn model_failed(&mut self, at: UnixNanos, update_id: u64) {
-        self.model_failures += 1;
+    pub(super) fn model_failed(&self, model: SubjectId, failures: u64, at: UnixNanos, update_id: u64) {
         // A model that fails always would leave nothing else in the ring.
-        if self.model_failures.is_power_of_two() {
+        if failures.is_power_of_two() {
             self.events
-                .record(EventKind::ModelError, self.model, at.0, self.model_failures, update_id);
+                .record(EventKind::ModelError, model, at.0, failures, update_id);
         }
+    }
+
+    /// The last instrument has changed over to a new champion.
+    #[cold]
+    pub(super) fn model_swapped(&self, model: SubjectId, at: UnixNanos, duration_ns: u64, generation: u16) {
+        self.events
+            .record(EventKind::ModelSwapped, model, at.0, duration_ns, u64::from(generation));
     }
 
     /// One round of the loop took long.

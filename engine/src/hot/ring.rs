@@ -1,21 +1,24 @@
 //! Predictions into the signal ring.
 
 use quantumflow_feeds::{Instrument, Scale, Side};
-use quantumflow_region::{RingError, Signal, SignalWriter};
+use quantumflow_region::{Signal, SignalWriter};
 
 use crate::model::{Class, Model};
 
 use super::predict::{Output, Prediction, SymbolOrigin};
 
+/// So many champions an engine can have in its life: the ring keeps a table of them, and a swap must not allocate.
+pub const GENERATIONS_MAX: usize = 1024;
+
 /// An [`Output`] that publishes to strategies through shared memory.
 #[derive(Debug)]
 pub struct RingOutput {
     ring: SignalWriter,
-    model_id: u16,
-    model_hash: u64,
+    /// By generation: the ring's id, if it had room, and the hash.
+    champions: Vec<(Option<u16>, u64)>,
     /// By place in the shard.
     symbols: Vec<RingSymbol>,
-    /// Signals of instruments that found no room in the ring's table.
+    /// Signals of instruments or models that found no room in the ring's tables.
     unpublished: u64,
 }
 
@@ -28,14 +31,8 @@ struct RingSymbol {
 }
 
 impl RingOutput {
-    /// An output for the instruments of a shard and one model.
-    ///
-    /// # Errors
-    /// The ring refuses the model's name.
-    pub fn new(mut ring: SignalWriter, symbols: &[SymbolOrigin], model: &Model) -> Result<Self, RingError> {
-        let model_hash = model.hash();
-        // Its horizon is counted in book updates: it has no length in time.
-        let model_id = ring.add_model(&model.contract().name, model_hash, 0, Class::ALL.map(Class::name))?;
+    /// An output for the instruments of a shard.
+    pub fn new(ring: SignalWriter, symbols: &[SymbolOrigin]) -> Self {
         let symbols = symbols
             .iter()
             .map(|origin| RingSymbol {
@@ -43,16 +40,15 @@ impl RingOutput {
                 entry: None,
             })
             .collect();
-        Ok(Self {
+        Self {
             ring,
-            model_id,
-            model_hash,
+            champions: Vec::with_capacity(GENERATIONS_MAX),
             symbols,
             unpublished: 0,
-        })
+        }
     }
 
-    /// How many signals found no place in the ring's table of instruments.
+    /// How many signals found no place in the ring's tables of instruments and models.
     pub fn unpublished(&self) -> u64 {
         self.unpublished
     }
@@ -79,10 +75,21 @@ impl RingOutput {
 }
 
 impl Output for RingOutput {
+    fn champion(&mut self, generation: u16, model: &Model) {
+        debug_assert_eq!(usize::from(generation), self.champions.len(), "generations are counted");
+        // Its horizon is counted in book updates: it has no length in time.
+        let id = self
+            .ring
+            .add_model(&model.contract().name, model.hash(), 0, Class::ALL.map(Class::name));
+        self.champions.push((id.ok(), model.hash()));
+    }
+
     #[inline]
     fn publish(&mut self, prediction: &Prediction<'_>) {
         let update = prediction.update;
-        let Some(symbol_id) = self.symbol_id(prediction.symbol as usize, update.instrument) else {
+        let symbol_id = self.symbol_id(prediction.symbol as usize, update.instrument);
+        let champion = self.champions.get(usize::from(prediction.generation));
+        let (Some(symbol_id), Some(&(Some(model_id), model_hash))) = (symbol_id, champion) else {
             self.unpublished += 1;
             return;
         };
@@ -97,7 +104,7 @@ impl Output for RingOutput {
         let began = prediction.kernel_time.unwrap_or(prediction.receive_time);
         self.ring.publish(&Signal {
             symbol_id,
-            model_id: self.model_id,
+            model_id,
             class: prediction.signal as u8,
             quality: update.quality as u8,
             flags: match prediction.beyond_horizon {
@@ -114,7 +121,7 @@ impl Output for RingOutput {
             bid_qty,
             ask_price,
             ask_qty,
-            model_hash: self.model_hash,
+            model_hash,
             total_latency_ns: prediction.publish_time.since(began).max(0) as u64,
             kernel_time_ns,
             ..Signal::default()

@@ -186,6 +186,7 @@ impl<O: Output, T: Tap> Shard<O, T> {
         self.note_slowest();
         let now = self.now();
         self.take_checkpoint(now);
+        self.sink.take_lineup();
         for index in 0..self.feeds.len() {
             self.sink.select(index);
             let slot = &mut self.feeds[index];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::load::{LoadError, Model};
-use crate::config::ModelSource;
+use crate::config::{ModelConfig, ModelSource};
 
 /// Name and bytes of each.
 const BUILTIN: [(&str, &[u8]); 1] = [("mlp_v1", include_bytes!("../../models/mlp_v1.onnx"))];
@@ -19,6 +19,14 @@ pub enum SourceError {
         /// What there is.
         known: String,
     },
+    /// Two models go by one name.
+    #[error(
+        "two models have the name {name} in their contracts: their metrics could not be told apart; rename one and export it again"
+    )]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// The model was refused.
     #[error("model {source_name} is refused")]
     Load {
@@ -29,7 +37,48 @@ pub enum SourceError {
     },
 }
 
-/// Loads the model that a configuration names.
+/// The models of an engine: the one whose predictions are signals, and those that predict beside it.
+#[derive(Clone, Debug)]
+pub struct ModelSet {
+    /// Whose predictions are signals.
+    pub champion: Arc<Model>,
+    /// Unheard.
+    pub shadows: Vec<Arc<Model>>,
+}
+
+impl ModelSet {
+    /// Loads what a configuration names.
+    pub fn load(config: &ModelConfig) -> Result<Self, SourceError> {
+        let set = Self {
+            champion: load_source(&config.source)?,
+            shadows: config.shadows.iter().map(load_source).collect::<Result<_, _>>()?,
+        };
+        let mut names: Vec<&str> = set.all().map(|model| &*model.contract().name).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(SourceError::SameName {
+                name: pair[0].to_owned(),
+            }),
+            None => Ok(set),
+        }
+    }
+
+    /// The champion first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Model>> {
+        std::iter::once(&self.champion).chain(&self.shadows)
+    }
+}
+
+impl From<Arc<Model>> for ModelSet {
+    fn from(champion: Arc<Model>) -> Self {
+        Self {
+            champion,
+            shadows: Vec::new(),
+        }
+    }
+}
+
+/// Loads one model that a configuration names.
 pub fn load_source(source: &ModelSource) -> Result<Arc<Model>, SourceError> {
     let refused = |source_name: String| move |source| SourceError::Load { source_name, source };
     match source {

@@ -38,8 +38,8 @@ const WINDOW_MAX: usize = 1024;
 /// The longest horizon in book updates.
 const HORIZON_MAX: u32 = 1_000_000;
 
-/// The longest name of a model: it becomes a label of metrics.
-const NAME_LEN_MAX: usize = 64;
+/// The longest name of a model: it becomes a label of metrics, and the signal ring has room for so much.
+const NAME_LEN_MAX: usize = 48;
 
 /// What a model was trained to do. Every field was checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -168,14 +168,14 @@ impl Contract {
             return bad(
                 "name",
                 self.name.escape_debug().collect(),
-                "1 to 64 letters, digits, '_', '-' or '.'",
+                "1 to 48 letters, digits, '_', '-' or '.'",
             );
         }
         if !is_name(&self.version) {
             return bad(
                 "version",
                 self.version.escape_debug().collect(),
-                "1 to 64 letters, digits, '_', '-' or '.'",
+                "1 to 48 letters, digits, '_', '-' or '.'",
             );
         }
         if self.features.is_empty() {

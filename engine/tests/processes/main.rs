@@ -6,6 +6,9 @@
 )]
 
 mod lifecycle;
+#[path = "../model_support/mod.rs"]
+mod model_support;
+mod models;
 mod prometheus;
 mod support;
 mod system_calls;

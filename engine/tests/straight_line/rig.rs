@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use quantumflow::config::{self, Config};
 use quantumflow::hot::{Output, Prediction};
-use quantumflow::model::Model;
-use quantumflow::wiring::{self, Running};
+use quantumflow::model::{Model, ModelSet};
+use quantumflow::wiring::{self, Predicting, Running};
 use quantumflow_feeds::sim::{SimConfig, SimHandle, SimStats, Simulator};
 use quantumflow_region::{Metric, RegionOptions, RegionReader, RegionWriter, Snapshot, catalogue};
 use tempfile::TempDir;
@@ -91,7 +91,11 @@ impl Rig {
         wiring::make_room(&mut options, &wiring::symbols_of(&config));
         let region = RegionWriter::private(&options).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let running = wiring::launch(&config, &region, model, Bytes::default(), &stop).expect("the engine starts");
+        let predicting = model.map(|model| Predicting {
+            models: ModelSet::from(Arc::clone(model)),
+            reload: None,
+        });
+        let running = wiring::launch(&config, &region, predicting, Bytes::default(), &stop).expect("the engine starts");
         let reader = RegionReader::of(&region).unwrap();
         Self {
             sims,

@@ -259,6 +259,21 @@ fn housekeeping_that_hangs_alone_degrades() {
 }
 
 #[test]
+fn a_model_that_was_replaced_is_no_trouble() {
+    let mut engine = Engine::new(1);
+    engine.hot.gauge_i64(&cat::MODEL_LOADED, &["old"]).unwrap().set(0);
+    engine.hot.state(&cat::MODEL_ROLE, &["old"], 0).unwrap();
+    engine.hot.state(&cat::MODEL_ROLE, &["lstm"], 1).unwrap();
+    let report = judge(&engine.sight(), None, NOW);
+    let models = report
+        .components
+        .iter()
+        .filter(|component| component.kind == Kind::Model);
+    let names: Vec<&str> = models.map(|model| &*model.name).collect();
+    assert_eq!(names, ["lstm"]);
+}
+
+#[test]
 fn a_model_that_is_not_loaded_and_signals_that_do_not_come_are_told() {
     let mut engine = Engine::new(1);
     engine.hot.gauge_i64(&cat::MODEL_LOADED, &["lstm"]).unwrap().set(0);

@@ -140,7 +140,7 @@ function showThreads(numbers) {
 function showModels(numbers, history) {
   fill($("models"), numbers.models.map((model) => [model.model, [
     model.model,
-    model.is_loaded ? ["loaded", "good"] : ["not loaded", "bad"],
+    model.role === "retired" ? ["retired", ""] : model.is_loaded ? [model.role ?? "loaded", "good"] : ["not loaded", "bad"],
     ...model.classes.map((of) => perSecond(of.per_second)),
     ...model.classes.map((of) => count(of.total)),
   ]]));

@@ -113,6 +113,8 @@ struct Book<'a> {
 struct Model<'a> {
     model: &'a str,
     is_loaded: bool,
+    /// Champion, shadow or retired, where the engine says so.
+    role: Option<&'a str>,
     /// Down, flat, up.
     classes: [Rate; 3],
     /// Records of the interval in bins of 5 %, from 0 to 1.
@@ -241,6 +243,10 @@ impl<'a> Between<'a, '_> {
             Some(Model {
                 model,
                 is_loaded: series.value.as_f64() == Some(1.0),
+                role: self
+                    .now
+                    .find(&catalogue::MODEL_ROLE, &[("model_name", model)])
+                    .map(state_name),
                 classes: catalogue::CLASSES.map(class),
                 confidence: self.confidence(model),
             })

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use quantumflow_region::{HistogramSnapshot, Metric, Value, catalogue};
 
 use super::{Page, Row, help_for, help_of};
-use crate::text::{clean, count, latency, rate};
+use crate::text::{clean, count, latency, rate, state_name};
 use crate::top::app::App;
 use crate::top::table::{Cell, Column, Table, left, rest, right};
 
 const COLUMNS: [Column; 6] = [
     rest("model", 10),
-    left("loaded", 6, 2),
+    left("role", 8, 2),
     right("total", 15, 1),
     right("now/s", 8, 0),
     right("10 s", 8, 2),
@@ -29,7 +29,7 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
             Row::new(table.row(&counts(
                 app,
                 clean(model).into_owned(),
-                loaded(app, &labels),
+                role(app, &labels),
                 &catalogue::PREDICTIONS,
                 &labels,
             )))
@@ -72,25 +72,32 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
     Page::of(vec![table.header(app.theme.title())], rows)
 }
 
-fn loaded(app: &App, labels: &[(&str, &str)]) -> Cell {
+/// Champion, shadow or retired; where the engine does not say, whether it is loaded.
+fn role(app: &App, labels: &[(&str, &str)]) -> Cell {
+    let state = |series: &quantumflow_region::Series| match series.value {
+        Value::State(state) => Some(state_name(&series.meta, state).into_owned()),
+        _ => None,
+    };
+    let role = app.session.series(&catalogue::MODEL_ROLE, labels).and_then(state);
     match app
         .session
         .series(&catalogue::MODEL_LOADED, labels)
         .map(|series| &series.value)
     {
         _ if !app.session.condition().is_up() => "-".into(),
-        Some(Value::GaugeI64(1)) => Cell::styled("yes", app.theme.good()),
+        Some(Value::GaugeI64(1)) => Cell::styled(role.unwrap_or_else(|| "loaded".into()), app.theme.good()),
+        Some(Value::GaugeI64(_)) if role.as_deref() == Some("retired") => "retired".into(),
         Some(Value::GaugeI64(_)) => Cell::styled("NO", app.theme.bad()),
         _ => "-".into(),
     }
 }
 
-fn counts(app: &App, name: String, loaded: Cell, metric: &Metric, labels: &[(&str, &str)]) -> [Cell; 6] {
+fn counts(app: &App, name: String, role: Cell, metric: &Metric, labels: &[(&str, &str)]) -> [Cell; 6] {
     let rates = app.session.rates_with(metric, labels);
     let total = app.session.total(metric, labels).map_or("-".into(), count);
     [
         name.into(),
-        loaded,
+        role,
         total.into(),
         rate(rates.now).into(),
         rate(rates.ten).into(),

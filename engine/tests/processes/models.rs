@@ -1,0 +1,123 @@
+//! Other models without a restart, as an operator asks for them.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use quantumflow::features::Feature;
+use quantumflow_feeds::VenueId;
+use quantumflow_feeds::sim::{LoadShape, SimConfig, SimSource, SimTls, Simulator};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::model_support::{Graph, contract};
+use crate::support::{config, engine, exporter, get, metric, region_dir, run, wait_for};
+
+const FEED: &str = "venue = \"binance\"\nsymbols = [\"BTCUSDT\", \"ETHUSDT\"]\n";
+
+/// Roles by number, as they are served.
+const RETIRED: Option<f64> = Some(0.0);
+const CHAMPION: Option<f64> = Some(1.0);
+const SHADOW: Option<f64> = Some(2.0);
+
+/// A linear model of one feature that the base has, or of one that nobody computes unasked.
+fn write_model(path: &Path, name: &str, feature: Feature) {
+    let graph = Graph {
+        input: vec![1, 1],
+        weights: vec![-1.0, 0.0, 1.0],
+        ..Graph::linear()
+    };
+    let mut contract = contract();
+    contract["name"] = json!(name);
+    let def = feature.def();
+    contract["features"] = json!([{"name": def.name, "version": def.version, "mean": 0.0, "scale": 1.0}]);
+    fs::write(path, graph.file(Some(&contract))).unwrap();
+}
+
+#[test]
+fn models_are_changed_by_a_signal_and_a_bad_file_changes_nothing() {
+    let (dir, regions) = (TempDir::new().unwrap(), region_dir());
+    let mut sim = SimConfig::market(VenueId::BinanceSpot, &["BTCUSDT", "ETHUSDT"], 3);
+    let SimSource::Market { load, .. } = &mut sim.source else {
+        unreachable!("a market was asked for")
+    };
+    *load = LoadShape::Steady { rate: 1_000.0 };
+    sim.depth_interval_ms = Some(0);
+    sim.tls = SimTls::Own;
+    let sim = Simulator::start(sim).unwrap();
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(format!("{name}.onnx")));
+    write_model(&first, "first", Feature::QueueImbalance);
+    let models =
+        |path: &Path, shadows: &str| format!("[model]\npath = \"{}\"\nshadows = [{shadows}]\n", path.display());
+    let path = config(dir.path(), regions.path(), &sim, &models(&first, ""), FEED);
+    let (_exporter, address) = exporter(regions.path(), dir.path());
+    let (mut process, region) = engine(&path, dir.path(), "engine");
+    let value = |name: &str, labels: &[&str]| metric(&get(address, "/metrics"), name, labels);
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| wait_for(what, || is_so().then_some(()));
+    wait_until("predictions", &|| {
+        value("hft_predictions_total", &["first"]) > Some(10.0)
+    });
+    // The file is not there yet, and then it is no model.
+    config(dir.path(), regions.path(), &sim, &models(&second, ""), FEED);
+    process.signal(Signal::SIGHUP);
+    wait_until("a refusal", &|| {
+        value("hft_model_swaps_total", &["refused"]) == Some(1.0)
+    });
+    fs::write(&second, b"no model").unwrap();
+    process.signal(Signal::SIGHUP);
+    wait_until("a refusal", &|| {
+        value("hft_model_swaps_total", &["refused"]) == Some(2.0)
+    });
+    let log = fs::read_to_string(dir.path().join("engine.err")).unwrap();
+    assert!(
+        log.contains("the models are refused, nothing has changed")
+            && log.contains("second.onnx")
+            && log.contains("not an ONNX model"),
+        "{log}"
+    );
+    let before = value("hft_predictions_total", &["first"]);
+    wait_until("predictions as before", &|| {
+        value("hft_predictions_total", &["first"]) > before
+    });
+    assert_eq!(value("hft_model_role", &["first"]), CHAMPION);
+
+    // A feature that needs the market's last second, beside the model of before.
+    write_model(&second, "second", Feature::Ofi1T1s);
+    let shadow = format!("\"{}\"", first.display());
+    config(dir.path(), regions.path(), &sim, &models(&second, &shadow), FEED);
+    process.signal(Signal::SIGHUP);
+    wait_until("the change", &|| value("hft_model_swaps_total", &["done"]) == Some(1.0));
+    assert_eq!(value("hft_model_role", &["second"]), CHAMPION);
+    assert_eq!(value("hft_model_role", &["first"]), SHADOW);
+    assert!(value("hft_model_swap_duration_seconds", &[]) > Some(0.0));
+    let before = ["first", "second"].map(|name| value("hft_predictions_total", &[name]));
+    wait_until("predictions of both", &|| {
+        let now = ["first", "second"].map(|name| value("hft_predictions_total", &[name]));
+        now.iter().zip(&before).all(|(now, before)| now > before)
+    });
+    assert_eq!(value("hft_model_loaded", &["first"]), Some(1.0));
+
+    process.signal(Signal::SIGHUP);
+    wait_until("no change", &|| {
+        value("hft_model_swaps_total", &["unchanged"]) == Some(1.0)
+    });
+
+    config(dir.path(), regions.path(), &sim, &models(&second, ""), FEED);
+    process.signal(Signal::SIGHUP);
+    wait_until("the shadow's end", &|| value("hft_model_role", &["first"]) == RETIRED);
+    assert_eq!(value("hft_model_loaded", &["first"]), Some(0.0));
+
+    let events = run(&["region", "dump", region.to_str().unwrap()]);
+    let events = String::from_utf8(events.stdout).unwrap();
+    assert!(
+        events.contains("model_swapped second") && events.contains("model_refused"),
+        "{events}"
+    );
+    let health = get(address, "/monitoring/health");
+    assert!(
+        health.contains("second") && !health.contains("\"unhealthy\""),
+        "{health}"
+    );
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+}
