@@ -6,10 +6,12 @@
 //! snapshots     fetches REST snapshots
 //! checkpoints   fetches REST books to hold shown ones against, where a feed has them
 //! models        loads other models when asked to, and drops those that they replaced
+//! ranking       ranks the instruments by their predictions
 //! housekeeping  heartbeat, log, what the cold threads counted
 //! capture-N     writes what a feed received, if configured
 //! ```
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -32,7 +34,7 @@ use quantumflow_region::{RegionOptions, RegionWriter, RegisterError};
 
 use crate::cold::capture::{self, CaptureThread, Counts, FeedTap};
 use crate::cold::{
-    Breakers, CheckpointFetcher, ColdCounts, DialTarget, Dialler, Housekeeping, LineupError, Models, Reload,
+    Breakers, CheckpointFetcher, ColdCounts, DialTarget, Dialler, Housekeeping, LineupError, Models, Ranking, Reload,
     SnapshotFetcher, SnapshotSource,
 };
 use crate::config::{Config, FeedConfig};
@@ -168,7 +170,7 @@ pub fn make_room(region: &mut RegionOptions, symbols: &[SymbolOrigin]) {
 }
 
 /// Series of an instrument, all series of all venues and models beside them, and some air.
-const SERIES_OF_SYMBOL: u32 = 24;
+const SERIES_OF_SYMBOL: u32 = 28;
 const OTHER_SERIES: u32 = 1_024;
 
 /// The models of an engine, and how it is asked for others.
@@ -232,6 +234,11 @@ pub fn launch<O: Output + Send + 'static>(
     }
     let poller = Poller::new(FeedLine::slots(config.feeds.len()), config.engine.idle).map_err(StartError::Poller)?;
     let time = TimeBase::calibrate(Duration::from_millis(50));
+    let ranking = lineup.is_some().then(|| Ranking::new(region, &symbols)).transpose();
+    let ranking = ranking.unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn Error, "instruments are not ranked");
+        None
+    });
     let sink = PredictSink::new(&symbols, lineup, output, metrics, mailbox, time);
     let shard = Shard::new(slots, poller, sink);
 
@@ -270,6 +277,13 @@ pub fn launch<O: Output + Send + 'static>(
         start(
             "models".to_owned(),
             Box::new(move |stop| models.run(&cold_side, &reload, stop)),
+        )?;
+    }
+    if let Some(ranking) = ranking {
+        let cold_side = cold_side.clone();
+        start(
+            "ranking".to_owned(),
+            Box::new(move |stop| ranking.run(&cold_side, stop)),
         )?;
     }
     start("dialler".to_owned(), Box::new(move |stop| dialler.run(stop)))?;

@@ -155,6 +155,14 @@ catalogue! {
         "Time that the last change of models took, from handing them over until every instrument predicted with them.";
     MODEL_ALLOCATIONS: Metric::counter("hft_model_allocations_total").labels(MODEL),
         "Heap allocations during predictions after warm-up, which should stay zero.";
+    RANKING_SCORE: Metric::gauge_f64("hft_ranking_score").labels(EXCHANGE_SYMBOL).unit(Unit::Ratio, 0),
+        "The champion's probability of up less that of down: what instruments are ranked by. Absent without a shown book or a prediction of the last minute.";
+    RANKING_RANK: Metric::gauge_f64("hft_ranking_rank").labels(EXCHANGE_SYMBOL),
+        "The instrument's place among all of the engine, 1 for the strongest predicted rise. Absent as the score is.";
+    RANKING_SYMBOLS: Metric::gauge_i64("hft_ranking_symbols_processed"),
+        "Instruments in the last ranking.";
+    RANKING_DURATION: Metric::latency("hft_ranking_generation_duration_seconds"),
+        "Time that making one ranking took, off the hot path.";
     TRADING_SIGNALS: Metric::counter("hft_trading_signals_total").labels(&["symbol", "signal"]),
         "Signals that were published, by direction.";
     SIGNALS_PUBLISHED: Metric::counter("hft_signals_published_total"),

@@ -1,4 +1,4 @@
-//! The threads that may block: dialling, REST snapshots, checkpoints, models, captures, housekeeping.
+//! The threads that may block: dialling, REST snapshots, checkpoints, models, ranking, captures, housekeeping.
 //!
 //! They look into the [`ColdSide`](crate::hot::ColdSide) of the mailbox every few milliseconds: waking them would cost
 //! the hot thread a system call.
@@ -9,6 +9,7 @@ mod checkpoints;
 mod dialler;
 mod housekeeping;
 mod models;
+mod ranking;
 mod snapshots;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use checkpoints::CheckpointFetcher;
 pub use dialler::{DialTarget, Dialler};
 pub use housekeeping::{ColdCounts, Housekeeping};
 pub use models::{LineupError, Models, Reload, log_loaded};
+pub use ranking::Ranking;
 pub use snapshots::{SnapshotFetcher, SnapshotSource};
 
 /// How often a cold thread looks for work.

@@ -13,6 +13,7 @@ use quantumflow_feeds::venue::{Checkpoint, RestSnapshot, SnapshotPurpose};
 use quantumflow_feeds::{FeedEvent, Line, SymbolId, UnixNanos};
 
 use super::lineup::Lineup;
+use crate::model::Prediction;
 
 /// What happened on the hot thread, for the log. `Copy`: it passes through the queue without an allocation.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +132,38 @@ pub struct CheckpointReply {
     pub book: Result<Checkpoint, SnapshotFault>,
 }
 
+/// What a prediction comes to in one number, and when it was made. Passes from thread to thread in one word.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The probability of up less that of down.
+    pub lean: f32,
+    /// Whole seconds since 1970.
+    pub unix_s: u32,
+}
+
+impl Score {
+    /// Of a prediction on a message that was read at that time.
+    pub fn of(prediction: &Prediction, time: UnixNanos) -> Self {
+        let [down, _, up] = prediction.probabilities;
+        Self {
+            lean: up - down,
+            unix_s: u32::try_from(time.0 / 1_000_000_000).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Not 0, which is for none: the time is never 0.
+    fn pack(self) -> u64 {
+        u64::from(self.lean.to_bits()) << 32 | u64::from(self.unix_s.max(1))
+    }
+
+    fn unpack(word: u64) -> Option<Self> {
+        (word != 0).then(|| Self {
+            lean: f32::from_bits((word >> 32) as u32),
+            unix_s: word as u32,
+        })
+    }
+}
+
 /// How many things each queue holds.
 #[derive(Clone, Copy, Debug)]
 pub struct MailboxSizes {
@@ -161,6 +194,8 @@ struct Queues {
     dropped_events: AtomicU64,
     /// By line. One writer, the hot thread.
     books_shown: Box<[AtomicU64]>,
+    /// By place in the shard; one writer, too.
+    scores: Box<[AtomicU64]>,
 }
 
 /// The hot thread's end.
@@ -189,6 +224,7 @@ impl Mailbox {
             events: ArrayQueue::new(sizes.events.max(1)),
             dropped_events: AtomicU64::new(0),
             books_shown: (0..lines).map(|_| AtomicU64::new(0)).collect(),
+            scores: (0..sizes.symbols).map(|_| AtomicU64::new(0)).collect(),
         });
         (Self(Arc::clone(&queues)), ColdSide(queues))
     }
@@ -262,6 +298,14 @@ impl Mailbox {
         }
     }
 
+    /// What the newest prediction of an instrument comes to, or that there is none any more.
+    #[inline]
+    pub fn score(&self, place: usize, score: Option<Score>) {
+        if let Some(cell) = self.0.scores.get(place) {
+            cell.store(score.map_or(0, Score::pack), Ordering::Relaxed);
+        }
+    }
+
     /// How many events the queue holds.
     pub fn event_capacity(&self) -> u64 {
         self.0.events.capacity() as u64
@@ -288,6 +332,12 @@ impl ColdSide {
             .books_shown
             .get(at.slot())
             .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// What the newest prediction of each instrument comes to, by its place in the shard.
+    pub fn scores(&self) -> impl Iterator<Item = Option<Score>> {
+        let cells = self.0.scores.iter();
+        cells.map(|cell| Score::unpack(cell.load(Ordering::Relaxed)))
     }
 
     /// A snapshot to fetch.

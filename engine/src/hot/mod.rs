@@ -14,7 +14,7 @@ mod shard;
 
 pub use lineup::{Lineup, Member};
 pub use mailbox::{
-    CheckpointReply, ColdSide, FeedLine, HotEvent, HotNews, LINEUPS_MAX, LineOrder, Mailbox, MailboxSizes,
+    CheckpointReply, ColdSide, FeedLine, HotEvent, HotNews, LINEUPS_MAX, LineOrder, Mailbox, MailboxSizes, Score,
     SnapshotOrder, SnapshotReply,
 };
 pub use metrics::{HotMetrics, MODEL_NAMES_MAX, ModelCells};

@@ -11,7 +11,7 @@ use quantumflow_feeds::{
 };
 
 use super::lineup::{Lineup, Mind};
-use super::mailbox::{HotEvent, HotNews, Mailbox};
+use super::mailbox::{HotEvent, HotNews, Mailbox, Score};
 use super::metrics::{HotMetrics, Place};
 use crate::model::{self, Answer, Class, Model};
 use crate::os::{TimeBase, TscClock};
@@ -122,6 +122,7 @@ impl<O: Output> PredictSink<O> {
             next_came: Ticks::default(),
             output,
             metrics,
+            mailbox,
             time,
             clocks: (0..feeds).map(|_| ClockOffset::new()).collect(),
             feed: 0,
@@ -240,6 +241,7 @@ impl<O: Output> PredictSink<O> {
         };
         output.publish(&prediction);
         let published = TscClock.ticks();
+        mailbox.score(place, Some(Score::of(&model, stamps.receive_time)));
         metrics.prediction(place, champion.cells, &prediction);
         metrics.stages(time, stamps, [started, featured, predicted, published], champion.cells);
     }
@@ -347,8 +349,10 @@ impl<O: Output> Sink for PredictSink<O> {
 
     fn on_event(&mut self, event: FeedEvent) {
         self.metrics.event(self.base, usize::from(self.feed), event);
-        if let FeedEvent::ResyncFinished { .. } = event {
-            self.mailbox.book_shown(self.feed);
+        match event {
+            FeedEvent::ResyncFinished { .. } => self.mailbox.book_shown(self.feed),
+            FeedEvent::ResyncStarted { symbol, .. } => self.mailbox.score(self.base + symbol.index(), None),
+            _ => {}
         }
         // The frequent ones are only counted.
         if !matches!(

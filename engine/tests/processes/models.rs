@@ -57,6 +57,13 @@ fn models_are_changed_by_a_signal_and_a_bad_file_changes_nothing() {
     wait_until("predictions", &|| {
         value("hft_predictions_total", &["first"]) > Some(10.0)
     });
+    wait_until("a ranking", &|| {
+        value("hft_ranking_symbols_processed", &[]) == Some(2.0)
+    });
+    let mut ranks = ["BTCUSDT", "ETHUSDT"].map(|symbol| value("hft_ranking_rank", &[symbol]).unwrap());
+    ranks.sort_by(f64::total_cmp);
+    assert_eq!(ranks, [1.0, 2.0]);
+
     // The file is not there yet, and then it is no model.
     config(dir.path(), regions.path(), &sim, &models(&second, ""), FEED);
     process.signal(Signal::SIGHUP);
