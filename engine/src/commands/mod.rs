@@ -6,6 +6,7 @@
 mod check;
 mod features;
 mod hdr;
+mod models;
 mod record;
 mod region;
 mod replay;
@@ -50,6 +51,8 @@ enum Command {
     Replay(replay::Args),
     /// Write the features that the engine computes on a capture as CSV, for training
     Features(features::Args),
+    /// Look at model files: are they taken, what do they look at, what do they cost
+    Models(models::Args),
     /// Read a metrics region, of a running engine or a dead one
     Region(region::Args),
     /// Latency logs in the HdrHistogram format: record, read, compare, plot
@@ -126,6 +129,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Region(args) => region::run(&args),
         Command::Hdr(args) => hdr::run(&args),
         Command::Top(args) => top::run(&args),

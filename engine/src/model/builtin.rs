@@ -78,6 +78,11 @@ impl From<Arc<Model>> for ModelSet {
     }
 }
 
+/// The names of the models that are compiled in.
+pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+    BUILTIN.iter().map(|(name, _)| *name)
+}
+
 /// Loads one model that a configuration names.
 pub fn load_source(source: &ModelSource) -> Result<Arc<Model>, SourceError> {
     let refused = |source_name: String| move |source| SourceError::Load { source_name, source };

@@ -15,7 +15,7 @@ pub mod plan;
 mod predict;
 mod reference;
 
-pub use builtin::{ModelSet, SourceError, load_source};
+pub use builtin::{ModelSet, SourceError, builtin_names, load_source};
 pub use contract::{Contract, ContractFeature, LabelRule, LabelVariant};
 pub use judge::Judgement;
 pub use load::{LoadError, Model};
