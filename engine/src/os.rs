@@ -115,6 +115,12 @@ pub fn wall_clock() -> UnixNanos {
     UnixNanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Nanoseconds since the system was started, time asleep included; zero where it does not say.
+pub fn boottime_ns() -> u64 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    time.map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
 /// Pins the calling thread to one processor; `false` where the system refuses or has no such processor.
 pub fn pin_thread(core: usize) -> bool {
     core_affinity::get_core_ids()

@@ -203,7 +203,8 @@ impl Scrape<'_> {
             let help = "Engines on this host by how they are; all zero where there is none.";
             self.add("hft_engines", Type::Gauge, help, &labels, count);
         }
-        if host.engines.is_empty() {
+        let is_job = |sight: &Sight| sight.view.region.as_ref().is_some_and(|region| region.info.is_job);
+        if host.engines.iter().all(is_job) {
             // No engine has no name for the label, and still an alert on `hft_up == 0` must fire.
             self.about_the_view(None, &View::absent(host.reason.clone()));
         }

@@ -146,7 +146,7 @@ fn of_all(components: &[Component]) -> Status {
 
 fn process(view: &View) -> Component {
     let (status, look_at) = match view.condition {
-        Condition::Live => (Status::Healthy, ""),
+        Condition::Live | Condition::Done => (Status::Healthy, ""),
         Condition::Draining => (
             Status::Degraded,
             "who asked the engine to stop: its log, and the service manager's",

@@ -35,6 +35,9 @@ pub const CLASSES: [&str; 3] = ["down", "flat", "up"];
 /// What a model is to the engine: the names of the states of [`MODEL_ROLE`], by number.
 pub const MODEL_ROLES: [&str; 3] = ["retired", "champion", "shadow"];
 
+/// How a training run ended: the values of the label `status` of [`TRAINING_RUNS`].
+pub const TRAINING_STATUSES: [&str; 2] = ["success", "failure"];
+
 /// What came of asking an engine for other models: the values of the label `result` of [`MODEL_SWAPS`].
 pub const SWAPS: [&str; 4] = ["done", "superseded", "unchanged", "refused"];
 
@@ -171,6 +174,16 @@ catalogue! {
         "Predictions that were not published, by reason.";
     SIGNAL_RING_SLOTS: Metric::gauge_i64("hft_signal_ring_slots"),
         "Signals that the ring holds before a slow reader is lapped.";
+
+    // Training
+    TRAINING_RUNS: Metric::counter("hft_training_runs_total").labels(&["status"]),
+        "Training runs that ended, by how: success or failure.";
+    TRAINING_DURATION: Metric::gauge_f64("hft_training_duration_seconds").unit(Unit::Seconds, 0).agg(Agg::Max),
+        "Time that the last training run took.";
+    LAST_TRAINING: Metric::timestamp("hft_last_training_timestamp_seconds"),
+        "When the last training run that succeeded ended.";
+    TRAINING_RUNNING: Metric::gauge_i64("hft_training_running"),
+        "Whether a training run is under way, 1 or 0.";
 
     // Time
     STAGE_LATENCY: Metric::latency("hft_stage_latency_seconds").labels(&["stage"]),

@@ -123,6 +123,12 @@ pub struct Section {
     pub count: u32,
 }
 
+/// Bits of [`Header::feature_compat`].
+pub mod compat {
+    /// The writer is a job and not a service: what it counted stays true when it has ended in order.
+    pub const JOB: u64 = 1;
+}
+
 /// Numbers of the section types.
 pub mod section {
     /// Descriptors.

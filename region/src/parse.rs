@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::crc::crc32c;
 use crate::layout::{
     BYTE_ORDER_TAG, Descriptor, EventKindEntry, FLAG_RETIRED, Header, LabelRef, MAGIC, PAGE, Section, Shape,
-    SubjectEntry, VERSION_MAJOR, WRITER_SHARED, event_slot, limit, live, section, writer_block,
+    SubjectEntry, VERSION_MAJOR, WRITER_SHARED, compat, event_slot, limit, live, section, writer_block,
 };
 use crate::metric::{Agg, Kind, Unit, is_label_name, is_metric_name};
 
@@ -157,6 +157,8 @@ pub struct RegionInfo {
     pub boot_id: [u8; 16],
     /// Hash of its catalogue.
     pub schema_hash: u64,
+    /// Whether it is of a job: then its numbers stay true when it has ended in order.
+    pub is_job: bool,
     /// Format version.
     pub format: (u16, u16),
     /// Bytes of the file.
@@ -275,6 +277,7 @@ pub(crate) fn header(page: &[u8], file_len: u64) -> Result<(RegionInfo, Sections
         pid_start_ticks: head.pid_start_ticks,
         boot_id: head.boot_id,
         schema_hash: head.schema_hash,
+        is_job: head.feature_compat & compat::JOB != 0,
         format: (head.major, head.minor),
         region_bytes: file_len,
         max_series: head.max_desc,

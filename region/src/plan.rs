@@ -10,7 +10,7 @@ use crate::event::EventKind;
 use crate::file::CreateError;
 use crate::layout::{
     BYTE_ORDER_TAG, Descriptor, EventKindEntry, Header, LabelRef, MAGIC, PAGE, Section, SubjectEntry, VERSION_MAJOR,
-    VERSION_MINOR, event_slot, fnv1a, limit, live, section, writer_block,
+    VERSION_MINOR, compat, event_slot, fnv1a, limit, live, section, writer_block,
 };
 use crate::live::EngineState;
 use crate::memory::{Block, Memory};
@@ -236,6 +236,7 @@ impl Plan {
             minor: VERSION_MINOR,
             header_len: (size_of::<Header>() + size_of_val(&*sections)) as u32,
             region_len: memory.bytes() as u64,
+            feature_compat: if options.is_job { compat::JOB } else { 0 },
             schema_hash: schema_hash(),
             instance_id: options.file.instance_id,
             pid: std::process::id(),

@@ -55,6 +55,8 @@ pub struct RegionOptions {
     pub events_per_writer: u32,
     /// Room for the subjects of events. The default is 1,024.
     pub max_subjects: u32,
+    /// Whether this is a job, whose numbers stay true when it has ended in order, and not a service at work.
+    pub is_job: bool,
     /// Version of the build, up to 24 bytes.
     pub version: String,
     /// Revision of the build, up to 40 bytes.
@@ -73,6 +75,7 @@ impl RegionOptions {
             cells_per_writer: 4080,
             events_per_writer: 1024,
             max_subjects: 1024,
+            is_job: false,
             version: String::new(),
             revision: String::new(),
         }

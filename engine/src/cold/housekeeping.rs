@@ -13,7 +13,7 @@ use quantumflow_region::{
 };
 
 use crate::hot::{ColdSide, HotEvent, HotNews, SymbolOrigin};
-use crate::os::wall_clock;
+use crate::os::{boottime_ns, wall_clock};
 
 /// How often the heartbeat is written and the log drained.
 const EVERY: Duration = Duration::from_millis(50);
@@ -341,9 +341,4 @@ impl Cells {
             capture: Vec::new(),
         }
     }
-}
-
-fn boottime_ns() -> u64 {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
-    time.map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }

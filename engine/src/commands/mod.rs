@@ -13,6 +13,7 @@ mod replay;
 mod run;
 mod sim;
 mod top;
+mod training;
 
 use std::error::Error;
 use std::io;
@@ -57,6 +58,8 @@ enum Command {
     Region(region::Args),
     /// Latency logs in the HdrHistogram format: record, read, compare, plot
     Hdr(hdr::Args),
+    /// Run a training command and report it as metrics
+    Training(training::Args),
     /// Watch a running engine: rates, stage latencies, predictions, books, threads, events
     Top(top::Args),
 }
@@ -132,6 +135,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Region(args) => region::run(&args),
         Command::Hdr(args) => hdr::run(&args),
+        Command::Training(args) => training::run(&args),
         Command::Top(args) => top::run(&args),
     };
     match outcome {

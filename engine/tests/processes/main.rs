@@ -12,3 +12,4 @@ mod models;
 mod prometheus;
 mod support;
 mod system_calls;
+mod training;

@@ -17,6 +17,8 @@ pub enum Condition {
     Crashed,
     /// Ended in order.
     Closed,
+    /// A job that ended in order: what it counted stays true.
+    Done,
     /// There is a region, and it cannot be read.
     Unreadable,
     /// There is no region.
@@ -25,13 +27,14 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition that a region can be in; [`Absent`](Self::Absent) is the want of one.
-    pub const OF_REGIONS: [Self; 7] = [
+    pub const OF_REGIONS: [Self; 8] = [
         Self::Live,
         Self::Draining,
         Self::Stalled,
         Self::Panicked,
         Self::Crashed,
         Self::Closed,
+        Self::Done,
         Self::Unreadable,
     ];
 
@@ -44,14 +47,15 @@ impl Condition {
             Self::Panicked => "panicked",
             Self::Crashed => "crashed",
             Self::Closed => "closed",
+            Self::Done => "done",
             Self::Unreadable => "unreadable",
             Self::Absent => "absent",
         }
     }
 
-    /// Whether the region's values are the engine's present ones.
+    /// Whether the region's values are present ones.
     pub fn is_up(self) -> bool {
-        matches!(self, Self::Live | Self::Draining)
+        matches!(self, Self::Live | Self::Draining | Self::Done)
     }
 
     /// Whether the engine still has its file, at work or not.
@@ -59,8 +63,9 @@ impl Condition {
         self.is_up() || self == Self::Stalled
     }
 
-    pub(super) fn of(liveness: Liveness) -> Self {
+    pub(super) fn of(liveness: Liveness, is_job: bool) -> Self {
         match liveness {
+            Liveness::Closed if is_job => Self::Done,
             Liveness::Live => Self::Live,
             Liveness::Draining => Self::Draining,
             Liveness::Closed => Self::Closed,

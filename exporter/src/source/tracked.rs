@@ -124,12 +124,15 @@ impl Open {
     }
 
     fn view(&mut self, now: Instant, boot_id: &[u8; 16]) -> Result<View, ReadError> {
-        let condition = Condition::of(self.reader.liveness()?);
+        let condition = Condition::of(self.reader.liveness()?, self.region.info.is_job);
         let mut view = View::of(condition, None);
         view.region = Some(Arc::clone(&self.region));
         if !condition.is_up() {
             view.reason = Some(self.why_down(condition, now, boot_id)?);
             return Ok(view);
+        }
+        if condition == Condition::Done {
+            return Ok(view); // nothing in it moves, and nothing has to
         }
         view.stuck = watch::stuck(&self.motion, now);
         view.idle = watch::idle(&self.motion, now);
