@@ -65,6 +65,9 @@ struct Args {
     /// Processor of the hot thread; -1 leaves it to the scheduler
     #[arg(long, default_value_t = 1)]
     core: i32,
+    /// Hand other models over every so many milliseconds while the messages come
+    #[arg(long)]
+    swap_every_ms: Option<u64>,
     /// Write the interval log here
     #[arg(long)]
     hlog: Option<PathBuf>,
@@ -93,6 +96,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         thread::spawn(move || send(stream, &plan, time))
     };
     let helper = hot.answer_snapshots(&updates[0], &stop);
+    let swaps = args.swap_every_ms.map(|every_ms| {
+        let set = ModelSet::from(Arc::clone(&model));
+        hot.swap_models(set, Duration::from_millis(every_ms), &stop)
+    });
     let engine = {
         let (stop, core) = (Arc::clone(&stop), usize::try_from(args.core).ok());
         let mut shard = hot.shard.take().ok_or("the shard is there")?;
@@ -108,6 +115,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     stop.store(true, Ordering::Relaxed);
     let published = engine.join().map_err(|_| "the hot thread panicked")??;
     helper.join().map_err(|_| "the snapshot helper panicked")?;
+    if let Some(swaps) = swaps {
+        println!(
+            "{} changes of models",
+            swaps.join().map_err(|_| "the models thread panicked")?
+        );
+    }
 
     let first = (args.rate * WARM_UP_SECONDS) as usize;
     let run = Run::new(&plan, &sent, &published, first, args.rate, time)?;
@@ -229,6 +242,7 @@ fn send(mut stream: Stream, plan: &Plan, time: TimeBase) -> std::io::Result<Vec<
 /// The engine's end.
 struct Hot {
     shard: Option<Shard<Published, ()>>,
+    models: Option<Models>,
     cold: ColdSide,
     region: RegionWriter,
 }
@@ -278,7 +292,8 @@ impl Hot {
             .map_err(|_| "the mailbox is empty")?;
         let output = Published(Vec::with_capacity(plan.frames.len()));
         let time = TimeBase::calibrate(Duration::from_millis(100));
-        let lineup = Models::new(&region, origins.len()).lineup(&ModelSet::from(Arc::clone(model)), 0.5)?;
+        let mut models = Models::new(&region, origins.len());
+        let lineup = models.lineup(&ModelSet::from(Arc::clone(model)), 0.5)?;
         let sink = PredictSink::new(&origins, Some(lineup), output, metrics, mailbox, time);
         let poller = Poller::new(FeedLine::slots(1), IdleStrategy::Spin)?;
         let shard = Shard::new(
@@ -288,8 +303,29 @@ impl Hot {
         );
         Ok(Self {
             shard: Some(shard),
+            models: Some(models),
             cold,
             region,
+        })
+    }
+
+    /// Hands the same models over again and again, each time made anew; returns how often all had changed over.
+    fn swap_models(&mut self, set: ModelSet, every: Duration, stop: &Arc<AtomicBool>) -> thread::JoinHandle<u32> {
+        let (cold, stop, models) = (self.cold.clone(), Arc::clone(stop), self.models.take());
+        thread::spawn(move || {
+            let mut done = 0;
+            let Some(mut models) = models else { return done };
+            while !stop.load(Ordering::Relaxed) {
+                thread::sleep(every);
+                if let Ok(lineup) = models.lineup(&set, 0.5) {
+                    // Too early where the hot thread has not taken the last one.
+                    let _ = cold.deliver_lineup(Box::new(lineup));
+                }
+                while let Some(spent) = cold.take_spent_lineup() {
+                    done += u32::from(spent.waiting() == 0);
+                }
+            }
+            done
         })
     }
 
