@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use quantumflow_region::directory::{self, DEFAULT_DIR};
 use quantumflow_region::{
     Counter, GaugeF64, GaugeI64, RegionOptions, RegionReader, RegionWriter, RegisterError, Snapshot, Timestamp, Value,
-    catalogue,
+    catalogue, in_words,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -29,8 +29,8 @@ use crate::{REVISION, os};
 #[command(after_help = "\
 Example: quantumflow training -- scripts/train
 
-The metrics (hft_training_*) lie in a region of their own beside the engine's; the exporter serves them, also when the run is
-over. Fails as the command does.")]
+The metrics (hft_training_*) lie in a region of their own beside the engine's;
+the exporter serves them, also when the run is over. Fails as the command does.")]
 pub(super) struct Args {
     /// The directory of regions
     #[arg(long, default_value = DEFAULT_DIR)]
@@ -57,7 +57,11 @@ pub(super) fn run(args: &Args) -> Outcome {
     options.version = env!("CARGO_PKG_VERSION").to_owned();
     options.revision = REVISION.to_owned();
     options.file.keep_dead = 0;
-    let region = RegionWriter::create(&args.region_dir, &options).map_err(Failure::input)?;
+    let region = RegionWriter::create(&args.region_dir, &options).or_else(|error| {
+        // Metrics that nobody sees are no reason not to train.
+        eprintln!("quantumflow: this run is not reported: {}", in_words(&error));
+        RegionWriter::private(&options).map_err(Failure::input)
+    })?;
     let cells = Cells::register(&region).map_err(Failure::input)?;
     cells.show(&before);
 

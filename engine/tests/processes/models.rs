@@ -128,3 +128,50 @@ fn models_are_changed_by_a_signal_and_a_bad_file_changes_nothing() {
     process.signal(Signal::SIGTERM);
     assert_eq!(process.wait(), Some(0));
 }
+
+#[test]
+fn model_files_are_checked_timed_and_explained() {
+    let dir = TempDir::new().unwrap();
+    let [good, bad] = ["good", "bad"].map(|name| dir.path().join(format!("{name}.onnx")));
+    write_model(&good, "good_v1", Feature::Vpin50);
+    fs::write(&bad, b"no model").unwrap();
+    let [good, bad] = [good.to_str().unwrap(), bad.to_str().unwrap()];
+    let models = |arguments: &[&str]| {
+        let output = run(&[&["models"], arguments].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = models(&["check", good]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("good_v1 1.0.0: 1 features") && text.contains("confirmed by tract"),
+        "{text}"
+    );
+    let (code, text) = models(&["check", good, bad, "builtin:none", "--json"]);
+    assert_eq!(code, Some(3));
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let are_good = lines.iter().map(|line| line["is_good"].as_bool().unwrap());
+    assert_eq!(are_good.collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(
+        lines[0]["warm_up_updates"],
+        Feature::Vpin50.def().warm_up_updates.max(101)
+    );
+
+    let (code, text) = models(&["explain", good]);
+    assert_eq!(code, Some(0));
+    let def = Feature::Vpin50.def();
+    assert!(
+        text.contains(&format!("{}:{}", def.name, def.version)) && text.contains(def.unit),
+        "{text}"
+    );
+    let (code, text) = models(&["bench", good, "--seconds", "0.1", "--json"]);
+    assert_eq!(code, Some(0));
+    let times: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for kind in ["warm", "cold"] {
+        let of = |at: &str| times[kind][at].as_f64().unwrap();
+        assert!(0.0 < of("p50_ns") && of("p50_ns") <= of("p99.9_ns"), "{text}");
+    }
+    let (code, text) = models(&["list"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("builtin:mlp_v1"), "{text}");
+}

@@ -56,4 +56,15 @@ fn training_runs_are_counted_and_served_after_their_end() {
         Some(2.0),
         "nothing was run"
     );
+
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let unreported = quantumflow()
+        .args(["training", "--region-dir"])
+        .arg(&file)
+        .args(["--", "true"])
+        .output()
+        .unwrap();
+    assert!(unreported.status.success());
+    assert!(String::from_utf8_lossy(&unreported.stderr).contains("this run is not reported"));
 }
