@@ -41,8 +41,9 @@ fn spread(from: u32, len: u32, step: u32) -> impl Iterator<Item = usize> {
 pub(super) fn prune(steps: &mut [Step], buffers: &[usize], output: &View) {
     let mut needed = Needed(buffers.iter().map(|len| vec![false; *len]).collect());
     needed.mark(output.buffer, output.places());
-    for step in steps.iter_mut().rev() {
-        let own = step.output();
+    for (index, step) in steps.iter_mut().enumerate().rev() {
+        // Step n writes buffer n + 1.
+        let own = index + 1;
         match step {
             Step::Affine(step) => {
                 step.positions
@@ -103,16 +104,8 @@ pub(super) fn prune(steps: &mut [Step], buffers: &[usize], output: &View) {
                     needed.mark(step.input, spread(*from, step.len as u32, 1));
                 }
             }
-            Step::Lstm(step) => {
-                let block = step.layout.gates * step.layout.width;
-                let len = step.layout.times * step.layout.directions * block;
-                needed.mark(step.input, 0..len);
-            }
-            Step::Gru(step) => {
-                let block = step.layout.gates * step.layout.width;
-                let len = step.layout.times * step.layout.directions * block;
-                needed.mark(step.input, 0..len);
-            }
+            Step::Lstm(step) => needed.mark(step.input, 0..step.layout.input_len()),
+            Step::Gru(step) => needed.mark(step.input, 0..step.layout.input_len()),
             Step::Forest(step) => {
                 let from = step.from as usize;
                 needed.mark(step.input, from..from + step.features);

@@ -1,8 +1,8 @@
 //! Functions of one element.
 //!
-//! But for logarithms and powers, no libm: the same bits on every machine with the same vectors. `tanh` is the rational approximation that Eigen made
-//! known (odd polynomial of degree 13 over an even one of degree 6), right to a few units of the last place; `sigmoid` is
-//! made of it, `sigma(x) = 1/2 + 1/2 tanh(x/2)`; `exp` is Cephes' (Moshier 1989).
+//! But for logarithms and powers, no libm: the same bits on every machine with the same vectors. `tanh` is the rational
+//! approximation that Eigen made known (odd polynomial of degree 13 over an even one of degree 6), right to a few units of
+//! the last place; `sigmoid` is made of it, `sigma(x) = 1/2 + 1/2 tanh(x/2)`; `exp` is Cephes' (Moshier 1989).
 
 use pulp::Simd;
 

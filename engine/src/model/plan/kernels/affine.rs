@@ -16,33 +16,18 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, input: &[f32], output: &mut [
     for position in &step.positions {
         let Position { out, first, last } = *position;
         let segments = &step.segments[first as usize..last as usize];
-        let out = &mut output[out as usize..][..step.columns];
         let inputs = Inputs {
             segments,
             input,
             weights,
             row,
         };
-        let mut at = 0;
-        while row - at >= 8 {
-            let sums = inputs.sums::<8, 1>(simd, at);
-            finish(simd, step, bias, at, sums, out);
-            at += 8;
-        }
-        if row - at >= 4 {
-            let sums = inputs.sums::<4, 2>(simd, at);
-            finish(simd, step, bias, at, sums, out);
-            at += 4;
-        }
-        if row - at >= 2 {
-            let sums = inputs.sums::<2, 4>(simd, at);
-            finish(simd, step, bias, at, sums, out);
-            at += 2;
-        }
-        if row - at >= 1 {
-            let sums = inputs.sums::<1, 8>(simd, at);
-            finish(simd, step, bias, at, sums, out);
-        }
+        let finish = Finish {
+            step,
+            bias,
+            out: &mut output[out as usize..][..step.columns],
+        };
+        inputs.each_sum(simd, finish);
     }
 }
 
@@ -56,9 +41,30 @@ pub(super) struct Inputs<'a, V> {
 }
 
 impl<V: Copy> Inputs<'_, V> {
+    /// Gives the sums of all vectors of a row away.
+    #[inline(always)]
+    pub(super) fn each_sum<S: Simd<f32s = V>>(&self, simd: S, mut to: impl TakeSum<S>) {
+        let mut at = 0;
+        while self.row - at >= 8 {
+            to.take(simd, at, self.sums::<8, 1>(simd, at));
+            at += 8;
+        }
+        if self.row - at >= 4 {
+            to.take(simd, at, self.sums::<4, 2>(simd, at));
+            at += 4;
+        }
+        if self.row - at >= 2 {
+            to.take(simd, at, self.sums::<2, 4>(simd, at));
+            at += 2;
+        }
+        if self.row - at >= 1 {
+            to.take(simd, at, self.sums::<1, 8>(simd, at));
+        }
+    }
+
     /// The sums of products for `J` vectors from the one `at` that place, each formed in `U` parts.
     #[inline(always)]
-    pub(super) fn sums<const J: usize, const U: usize>(&self, simd: impl Simd<f32s = V>, at: usize) -> [V; J] {
+    fn sums<const J: usize, const U: usize>(&self, simd: impl Simd<f32s = V>, at: usize) -> [V; J] {
         let mut parts = [[simd.splat_f32s(0.0); J]; U];
         for &Segment { x, row, len } in self.segments {
             let xs = &self.input[x as usize..][..len as usize];
@@ -91,23 +97,31 @@ impl<V: Copy> Inputs<'_, V> {
     }
 }
 
+/// What becomes of sums. A trait and no closure: closures are not always inlined, and vectors that are handed from function
+/// to function go through memory.
+pub(super) trait TakeSum<S: Simd> {
+    /// The sums of the vectors from the one `at` that place of a row.
+    fn take<const J: usize>(&mut self, simd: S, at: usize, sums: [S::f32s; J]);
+}
+
 /// From sums to outputs.
-#[inline(always)]
-fn finish<S: Simd, const J: usize>(
-    simd: S,
-    step: &Affine,
-    bias: &[S::f32s],
-    at: usize,
-    sums: [S::f32s; J],
-    out: &mut [f32],
-) {
-    for (place, sum) in (at..).zip(sums) {
-        let mut y = step.activation.of(simd, simd.add_f32s(sum, bias[place]));
-        if let Some((scale, shift)) = &step.after {
-            let ((scale, _), (shift, _)) = (S::as_simd_f32s(scale), S::as_simd_f32s(shift));
-            y = simd.mul_add_e_f32s(y, scale[place], shift[place]);
+struct Finish<'a, V> {
+    step: &'a Affine,
+    bias: &'a [V],
+    out: &'a mut [f32],
+}
+
+impl<S: Simd> TakeSum<S> for Finish<'_, S::f32s> {
+    #[inline(always)]
+    fn take<const J: usize>(&mut self, simd: S, at: usize, sums: [S::f32s; J]) {
+        for (place, sum) in (at..).zip(sums) {
+            let mut y = self.step.activation.of(simd, simd.add_f32s(sum, self.bias[place]));
+            if let Some((scale, shift)) = &self.step.after {
+                let ((scale, _), (shift, _)) = (S::as_simd_f32s(scale), S::as_simd_f32s(shift));
+                y = simd.mul_add_e_f32s(y, scale[place], shift[place]);
+            }
+            store(simd, self.out, place * S::F32_LANES, y);
         }
-        store(simd, out, place * S::F32_LANES, y);
     }
 }
 

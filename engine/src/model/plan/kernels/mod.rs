@@ -28,8 +28,9 @@ impl WithSimd for Run<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { steps, bounds, memory } = self;
-        for step in steps {
-            let at = step.output();
+        for (index, step) in steps.iter().enumerate() {
+            // Step n writes buffer n + 1.
+            let at = index + 1;
             let (before, behind) = memory.split_at_mut(bounds[at]);
             let output = &mut behind[..bounds[at + 1] - bounds[at]];
             let read = |buffer: usize| &before[bounds[buffer]..bounds[buffer + 1]];

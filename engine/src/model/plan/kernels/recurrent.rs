@@ -8,7 +8,7 @@ use pulp::Simd;
 
 use super::super::step::Segment;
 use super::activation::tanh;
-use super::affine::{Inputs, store};
+use super::affine::{Inputs, TakeSum, store};
 
 /// Whose time runs backwards, and what it begins with.
 #[derive(Clone, Debug)]
@@ -44,13 +44,26 @@ impl Layout {
         self.hidden_at(self.times, 0) + direction * self.width
     }
 
-    fn gates_at(&self) -> usize {
-        self.cell_at(self.directions)
-    }
-
     /// What the buffer needs.
     pub(crate) fn len(&self) -> usize {
-        self.gates_at() + self.gates * self.width
+        self.cell_at(self.directions) + self.block()
+    }
+
+    /// A buffer's hidden values, cells, and room for the gates.
+    fn split<'b>(&self, buffer: &'b mut [f32]) -> [&'b mut [f32]; 3] {
+        let (hidden, rest) = buffer.split_at_mut(self.cell_at(0));
+        let (cells, gates) = rest.split_at_mut(self.directions * self.width);
+        [hidden, cells, &mut gates[..self.block()]]
+    }
+
+    /// What it reads: the gates of all times and directions.
+    pub(crate) fn input_len(&self) -> usize {
+        self.times * self.directions * self.block()
+    }
+
+    /// What the gates of one time and direction need.
+    pub(crate) fn block(&self) -> usize {
+        self.gates * self.width
     }
 
     fn times(&self, is_reverse: bool) -> impl Iterator<Item = (usize, Option<usize>)> + use<> {
@@ -66,7 +79,6 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub(crate) struct Lstm {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     pub(crate) layout: Layout,
     pub(crate) directions: Vec<Direction>,
 }
@@ -75,10 +87,8 @@ impl Lstm {
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, simd: S, input: &[f32], output: &mut [f32]) {
         let layout = self.layout;
-        let block = layout.gates * layout.width;
-        let (hidden, rest) = output.split_at_mut(layout.cell_at(0));
-        let (cells, gates) = rest.split_at_mut(layout.directions * layout.width);
-        let gates = &mut gates[..block];
+        let block = layout.block();
+        let [hidden, cells, gates] = layout.split(output);
         for (index, direction) in self.directions.iter().enumerate() {
             let cells = &mut cells[index * layout.width..][..layout.width];
             cells[..layout.hidden].copy_from_slice(&direction.initial_c);
@@ -114,7 +124,6 @@ impl Lstm {
 #[derive(Clone, Debug)]
 pub(crate) struct Gru {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     pub(crate) layout: Layout,
     pub(crate) directions: Vec<Direction>,
 }
@@ -123,10 +132,8 @@ impl Gru {
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, simd: S, input: &[f32], output: &mut [f32]) {
         let layout = self.layout;
-        let block = layout.gates * layout.width;
-        let (hidden, rest) = output.split_at_mut(layout.cell_at(0));
-        let (scratch, gates) = rest.split_at_mut(layout.directions * layout.width);
-        let gates = &mut gates[..block];
+        let block = layout.block();
+        let [hidden, scratch, gates] = layout.split(output);
         for (index, direction) in self.directions.iter().enumerate() {
             let resets_before = !direction.candidate.is_empty();
             let scratch = &mut scratch[index * layout.width..][..layout.width];
@@ -237,27 +244,20 @@ fn product<S: Simd>(simd: S, weights: &[f32], x: &[f32], own: &[f32], out: &mut 
         weights,
         row: own.len(),
     };
-    let mut at = 0;
-    while out.len() - at >= 8 {
-        add(simd, inputs.sums::<8, 1>(simd, at), own, out, at);
-        at += 8;
-    }
-    if out.len() - at >= 4 {
-        add(simd, inputs.sums::<4, 2>(simd, at), own, out, at);
-        at += 4;
-    }
-    if out.len() - at >= 2 {
-        add(simd, inputs.sums::<2, 4>(simd, at), own, out, at);
-        at += 2;
-    }
-    if out.len() - at >= 1 {
-        add(simd, inputs.sums::<1, 8>(simd, at), own, out, at);
-    }
+    inputs.each_sum(simd, AddOwn { own, out });
 }
 
-#[inline(always)]
-fn add<S: Simd, const J: usize>(simd: S, sums: [S::f32s; J], own: &[S::f32s], out: &mut [S::f32s], at: usize) {
-    for ((out, own), sum) in out[at..].iter_mut().zip(&own[at..]).zip(sums) {
-        *out = simd.add_f32s(sum, *own);
+/// A sum, and what the row itself contributes.
+struct AddOwn<'a, V> {
+    own: &'a [V],
+    out: &'a mut [V],
+}
+
+impl<S: Simd> TakeSum<S> for AddOwn<'_, S::f32s> {
+    #[inline(always)]
+    fn take<const J: usize>(&mut self, simd: S, at: usize, sums: [S::f32s; J]) {
+        for ((out, own), sum) in self.out[at..].iter_mut().zip(&self.own[at..]).zip(sums) {
+            *out = simd.add_f32s(sum, *own);
+        }
     }
 }

@@ -29,7 +29,6 @@ pub(crate) const NAN_IS_LESS: u32 = 1 << 31;
 #[derive(Clone, Debug)]
 pub(crate) struct Forest {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     /// Where the values begin.
     pub(crate) from: u32,
     pub(crate) features: usize,

@@ -123,11 +123,10 @@ impl<'a> Lowering<'a> {
             return Err(node.refused(format!("its input has to be one row, is {:?}", input.shape)));
         };
         let input = self.with_dense_axis(input, 1);
-        let output = self.buffers.len();
         let mut forest = Growing::read(node, is_classifier, features)?.forest(node, is_classifier)?;
-        (forest.input, forest.output, forest.from) = (input.buffer, output, input.offset as u32);
+        (forest.input, forest.from) = (input.buffer, input.offset as u32);
         let (scores, out_len) = (forest.base.len(), forest.output_len());
-        self.push(out_len + scores, Step::Forest(forest));
+        let output = self.push(out_len + scores, Step::Forest(forest));
         let value = Value::Computed(View::whole(output, vec![1, out_len]));
         if is_classifier {
             self.tell_second(node, value)
@@ -248,7 +247,6 @@ impl<'a> Growing<'a> {
         };
         Ok(Forest {
             input: 0,
-            output: 0,
             from: 0,
             features: self.features,
             nodes: self.nodes,

@@ -259,7 +259,6 @@ impl<'a> Lowering<'a> {
 
     /// A new buffer for the step that is pushed next.
     fn push(&mut self, len: usize, step: Step) -> usize {
-        debug_assert_eq!(step.output(), self.buffers.len());
         self.buffers.push(len);
         self.shared.push(false);
         self.steps.push(step);
@@ -268,12 +267,10 @@ impl<'a> Lowering<'a> {
 
     fn copy_into(&mut self, from: &View, to: &View, len: usize) {
         let (runs, step, _) = runs(to, from, None);
-        let output = self.buffers.len();
         self.push(
             len,
             Step::Map(Map {
                 input: from.buffer,
-                output,
                 function: Activation::Identity,
                 runs,
                 step,

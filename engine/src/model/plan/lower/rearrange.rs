@@ -351,13 +351,7 @@ impl<'a> Lowering<'a> {
                 step,
             });
         }
-        self.push(
-            to.len(),
-            Step::Join(Join {
-                output: to.buffer,
-                parts,
-            }),
-        );
+        self.push(to.len(), Step::Join(Join { parts }));
         Ok(Value::Computed(to))
     }
 

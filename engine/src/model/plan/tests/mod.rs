@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
 use super::*;
 
 mod build;
@@ -17,6 +20,14 @@ fn vectors() -> Option<PathBuf> {
     }
     eprintln!("skipped: no reference models at {}", path.display());
     None
+}
+
+/// Numbers between -1 and 1, the same for the same seed.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    // 24 bits: all that a float of this size holds.
+    let mut next = || (dice.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    (0..count).map(|_| next()).collect()
 }
 
 fn floats(path: &Path) -> Vec<f32> {
