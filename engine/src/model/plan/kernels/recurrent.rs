@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::super::step::Segment;
-use super::activation::tanh;
+use super::activation::{sigmoid_of_half, tanh};
 use super::affine::{Inputs, TakeSum, store};
 
 /// Whose time runs backwards, and what it begins with.
@@ -103,17 +103,14 @@ impl Lstm {
                 let (gates, _) = S::as_simd_f32s(gates);
                 let width = cells.len();
                 let hidden = &mut hidden[layout.hidden_at(time, index)..][..layout.hidden];
-                let half = simd.splat_f32s(0.5);
                 for (at, cell) in cells.iter_mut().enumerate() {
-                    let gate = |gate: usize| tanh(simd, gates[gate * width + at]);
-                    let sigma = |index: usize| simd.mul_add_e_f32s(half, gate(index), half);
-                    *cell = simd.mul_add_e_f32s(sigma(2), *cell, simd.mul_f32s(sigma(0), gate(3)));
-                    store(
-                        simd,
-                        hidden,
-                        at * S::F32_LANES,
-                        simd.mul_f32s(sigma(1), tanh(simd, *cell)),
-                    );
+                    let input = sigmoid_of_half(simd, gates[at]);
+                    let output = sigmoid_of_half(simd, gates[width + at]);
+                    let forget = sigmoid_of_half(simd, gates[2 * width + at]);
+                    let candidate = tanh(simd, gates[3 * width + at]);
+                    *cell = simd.mul_add_e_f32s(forget, *cell, simd.mul_f32s(input, candidate));
+                    let value = simd.mul_f32s(output, tanh(simd, *cell));
+                    store(simd, hidden, at * S::F32_LANES, value);
                 }
             }
         }
@@ -181,14 +178,11 @@ impl Gru {
     fn reset_after<S: Simd>(&self, simd: S, own: &[f32], last: &[f32], gates: &[f32], hidden: &mut [f32]) {
         let hidden = &mut hidden[..self.layout.hidden];
         let ((own, _), (last, _), (gates, _)) = (S::as_simd_f32s(own), S::as_simd_f32s(last), S::as_simd_f32s(gates));
-        let (width, half) = (last.len(), simd.splat_f32s(0.5));
+        let width = last.len();
         for (at, last) in last.iter().enumerate() {
-            let sigma = |gate: usize| {
-                let at = gate * width + at;
-                simd.mul_add_e_f32s(half, tanh(simd, simd.add_f32s(own[at], gates[at])), half)
-            };
-            let (update, reset) = (sigma(0), sigma(1));
-            let at_candidate = 2 * width + at;
+            let (at_reset, at_candidate) = (width + at, 2 * width + at);
+            let update = sigmoid_of_half(simd, simd.add_f32s(own[at], gates[at]));
+            let reset = sigmoid_of_half(simd, simd.add_f32s(own[at_reset], gates[at_reset]));
             let candidate = tanh(simd, simd.mul_add_e_f32s(reset, gates[at_candidate], own[at_candidate]));
             let value = simd.mul_add_e_f32s(update, simd.sub_f32s(*last, candidate), candidate);
             store(simd, hidden, at * S::F32_LANES, value);
