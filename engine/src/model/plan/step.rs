@@ -83,12 +83,13 @@ pub(super) struct Run {
 #[derive(Clone, Debug)]
 pub(super) struct Join {
     pub(super) parts: Vec<Part>,
+    /// By part.
+    pub(super) runs: Vec<(u32, Run)>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) from: Operand,
-    pub(super) runs: Vec<Run>,
     pub(super) step: u32,
 }
 

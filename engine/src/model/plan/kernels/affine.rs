@@ -4,16 +4,18 @@
 //! multiplied with a row of weights. A fused multiplication has a latency of four cycles and two units: short rows would
 //! wait for themselves, so they are summed in several parts.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use super::super::step::{Affine, Position, Segment};
 
 #[inline(always)]
-pub(super) fn run<S: Simd>(simd: S, step: &Affine, input: &[f32], output: &mut [f32]) {
+pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &[f32], output: &mut [f32]) {
     let row = step.bias.len() / S::F32_LANES;
     let (weights, _) = S::as_simd_f32s(&step.weights);
     let (bias, _) = S::as_simd_f32s(&step.bias);
-    for position in &step.positions {
+    for position in &step.positions[items] {
         let Position { out, first, last } = *position;
         let segments = &step.segments[first as usize..last as usize];
         let inputs = Inputs {

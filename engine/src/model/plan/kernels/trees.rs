@@ -91,9 +91,14 @@ impl Forest {
         }
     }
 
+    /// What the buffer needs.
+    pub(crate) fn len(&self) -> usize {
+        // The scores are formed behind the outputs: the last function may need them all.
+        self.output_len() + self.base.len()
+    }
+
     pub(super) fn run(&self, input: &[f32], output: &mut [f32]) {
         let x = &input[self.from as usize..][..self.features];
-        // The scores are formed behind the outputs: the last function may need them all.
         let (out, scores) = output.split_at_mut(self.output_len());
         let scores = &mut scores[..self.base.len()];
         scores.fill(match self.aggregation {

@@ -125,8 +125,8 @@ impl<'a> Lowering<'a> {
         let input = self.with_dense_axis(input, 1);
         let mut forest = Growing::read(node, is_classifier, features)?.forest(node, is_classifier)?;
         (forest.input, forest.from) = (input.buffer, input.offset as u32);
-        let (scores, out_len) = (forest.base.len(), forest.output_len());
-        let output = self.push(out_len + scores, Step::Forest(forest));
+        let out_len = forest.output_len();
+        let output = self.push(forest.len(), Step::Forest(forest));
         let value = Value::Computed(View::whole(output, vec![1, out_len]));
         if is_classifier {
             self.tell_second(node, value)

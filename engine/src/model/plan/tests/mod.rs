@@ -11,6 +11,7 @@ use super::*;
 mod build;
 mod damaged;
 mod operators;
+mod sliding;
 mod trees;
 
 fn vectors() -> Option<PathBuf> {
