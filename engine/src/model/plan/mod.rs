@@ -148,6 +148,17 @@ impl Plan {
         let input_len: usize = shape.iter().product();
         let row = shape.last().copied().filter(|row| *row > 0).unwrap_or(input_len);
         let passes = passes::passes(&mut lowered.steps, &lowered.buffers, &lowered.output, row);
+        for (step, work) in lowered
+            .steps
+            .iter_mut()
+            .zip(passes.slide.as_ref().unwrap_or(&passes.alone))
+        {
+            let count: usize = work.items.iter().map(ExactSizeIterator::len).sum();
+            match step {
+                Step::Affine(step) if count >= BLOCK_MIN => step.block(),
+                _ => {}
+            }
+        }
         let mut memory_len = 0_usize;
         let mut places = Vec::new();
         for (buffer, len) in lowered.buffers.iter().enumerate() {
@@ -242,6 +253,10 @@ impl Plan {
         &memory.values[memory.bases[self.output_buffer]..][self.output.clone()]
     }
 }
+
+/// Fewer positions of a convolution are computed one by one: what is gained by several at once is then lost by shorter
+/// chains of sums.
+const BLOCK_MIN: usize = 4;
 
 /// More floats no value may have, and all of them together: a hundred times what a model of a book needs.
 const MEMORY_MAX: usize = 16 << 20;

@@ -38,6 +38,27 @@ pub(super) struct Affine {
     pub(super) activation: Activation,
     /// Padded alike: what each column is multiplied by, and what is added then.
     pub(super) after: Option<(Vec<f32>, Vec<f32>)>,
+    /// By position: how many from it on have segments of the same lengths over the same weights, and so may be computed at
+    /// once. Empty where positions are computed one by one, in another order of their sums.
+    pub(super) alike: Vec<u32>,
+}
+
+impl Affine {
+    /// Several positions are computed at once from now on.
+    pub(super) fn block(&mut self) {
+        let segments = |position: &Position| &self.segments[position.first as usize..position.last as usize];
+        let is_alike = |a: &Position, b: &Position| {
+            let (a, b) = (segments(a), segments(b));
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.row, a.len) == (b.row, b.len))
+        };
+        let mut alike = vec![1; self.positions.len()];
+        for (index, pair) in self.positions.windows(2).enumerate().rev() {
+            if is_alike(&pair[0], &pair[1]) {
+                alike[index] = alike[index + 1] + 1;
+            }
+        }
+        self.alike = alike;
+    }
 }
 
 /// One output row of an [`Affine`] step.

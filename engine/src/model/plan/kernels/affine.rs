@@ -1,8 +1,12 @@
 //! Dense layers and convolutions.
 //!
-//! One row of outputs at a time, as many vectors of it as there are registers for; each input is spread over a vector and
-//! multiplied with a row of weights. A fused multiplication has a latency of four cycles and two units: short rows would
-//! wait for themselves, so they are summed in several parts.
+//! Each input is spread over a vector and multiplied with a row of weights; a row of outputs is as many vectors as there are
+//! registers for. A fused multiplication takes four cycles, and two can begin in each: sums that wait for themselves would
+//! waste most of that. So there are two ways, and a step goes one of them always, because each adds up in an order of its
+//! own:
+//!
+//! - one position at a time, where there are few: short rows are summed in several parts;
+//! - several positions at a time, where there are many: a vector of weights is read once for all of them.
 
 use std::ops::Range;
 
@@ -15,6 +19,18 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &
     let row = step.bias.len() / S::F32_LANES;
     let (weights, _) = S::as_simd_f32s(&step.weights);
     let (bias, _) = S::as_simd_f32s(&step.bias);
+    if !step.alike.is_empty() {
+        let all = Blocks {
+            step,
+            items,
+            input,
+            weights,
+            bias,
+            row,
+        };
+        all.run(simd, output);
+        return;
+    }
     for position in &step.positions[items] {
         let Position { out, first, last } = *position;
         let segments = &step.segments[first as usize..last as usize];
@@ -30,6 +46,100 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &
             out: &mut output[out as usize..][..step.columns],
         };
         inputs.each_sum(simd, finish);
+    }
+}
+
+/// Several positions at a time.
+struct Blocks<'a, V> {
+    step: &'a Affine,
+    items: Range<usize>,
+    input: &'a [f32],
+    weights: &'a [V],
+    bias: &'a [V],
+    /// Vectors in a row of weights.
+    row: usize,
+}
+
+impl<V: Copy> Blocks<'_, V> {
+    /// Eight sums or more at once, whatever the shape.
+    #[inline(always)]
+    fn run<S: Simd<f32s = V>>(&self, simd: S, output: &mut [f32]) {
+        let mut at = 0;
+        while self.row - at >= 4 {
+            self.columns::<S, 2, 4>(simd, at, output);
+            at += 4;
+        }
+        if self.row - at >= 2 {
+            self.columns::<S, 5, 2>(simd, at, output);
+            at += 2;
+        }
+        if self.row - at >= 1 {
+            self.columns::<S, 10, 1>(simd, at, output);
+        }
+    }
+
+    /// `J` vectors of each position from the one `at` that place, `P` positions at once.
+    #[inline(always)]
+    fn columns<S: Simd<f32s = V>, const P: usize, const J: usize>(&self, simd: S, at: usize, output: &mut [f32]) {
+        let mut item = self.items.start;
+        while item < self.items.end {
+            let alike = (self.step.alike[item] as usize).min(self.items.end - item);
+            let end = item + alike;
+            if alike < P {
+                for item in item..end {
+                    self.block::<S, 1, J>(simd, item, at, output);
+                }
+            } else {
+                while item < end {
+                    // The last ones once more rather than one by one: it is the same result.
+                    self.block::<S, P, J>(simd, item.min(end - P), at, output);
+                    item += P;
+                }
+            }
+            item = end;
+        }
+    }
+
+    #[inline(always)]
+    fn block<S: Simd<f32s = V>, const P: usize, const J: usize>(
+        &self,
+        simd: S,
+        item: usize,
+        at: usize,
+        output: &mut [f32],
+    ) {
+        let positions = &self.step.positions[item..][..P];
+        let mut sums = [[simd.splat_f32s(0.0); J]; P];
+        let first = positions[0].first as usize;
+        for (index, &Segment { row, len, .. }) in
+            self.step.segments[first..positions[0].last as usize].iter().enumerate()
+        {
+            let len = len as usize;
+            let mut xs = [&self.input[..0]; P];
+            for (xs, position) in xs.iter_mut().zip(positions) {
+                let x = self.step.segments[position.first as usize + index].x as usize;
+                *xs = &self.input[x..][..len];
+            }
+            let rows = &self.weights[row as usize * self.row..][..len * self.row];
+            for input in 0..len {
+                let weights = &rows[input * self.row + at..][..J];
+                for (sums, xs) in sums.iter_mut().zip(&xs) {
+                    let x = simd.splat_f32s(xs[input]);
+                    for (sum, weight) in sums.iter_mut().zip(weights) {
+                        *sum = simd.mul_add_e_f32s(x, *weight, *sum);
+                    }
+                }
+            }
+        }
+        for (sums, position) in sums.into_iter().zip(positions) {
+            let out = &mut output[position.out as usize..][..self.step.columns];
+            let mut finish = Finish {
+                step: self.step,
+                bias: self.bias,
+                out,
+            };
+            finish.take(simd, at, sums);
+        }
     }
 }
 
@@ -72,19 +182,23 @@ impl<V: Copy> Inputs<'_, V> {
             let xs = &self.input[x as usize..][..len as usize];
             let rows = &self.weights[row as usize * self.row..][..len as usize * self.row];
             let (groups, rest) = xs.as_chunks::<U>();
-            let mut group_rows = rows.chunks_exact(self.row * U);
-            for (xs, rows) in groups.iter().zip(&mut group_rows) {
+            // No chunks of rows: how many there are would be a division.
+            let mut from = at;
+            for xs in groups {
                 for (u, part) in parts.iter_mut().enumerate() {
-                    let weights = &rows[u * self.row + at..][..J];
+                    let weights = &rows[from..][..J];
+                    from += self.row;
                     let x = simd.splat_f32s(xs[u]);
                     for (sum, weight) in part.iter_mut().zip(weights) {
                         *sum = simd.mul_add_e_f32s(x, *weight, *sum);
                     }
                 }
             }
-            for (x, weights) in rest.iter().zip(group_rows.remainder().chunks_exact(self.row)) {
+            for x in rest {
+                let weights = &rows[from..][..J];
+                from += self.row;
                 let x = simd.splat_f32s(*x);
-                for (sum, weight) in parts[0].iter_mut().zip(&weights[at..][..J]) {
+                for (sum, weight) in parts[0].iter_mut().zip(weights) {
                     *sum = simd.mul_add_e_f32s(x, *weight, *sum);
                 }
             }

@@ -174,6 +174,7 @@ impl Lowering<'_> {
                 columns: group_columns,
                 activation: Activation::Identity,
                 after: None,
+                alike: Vec::new(),
             };
             self.push(to.len(), Step::Affine(step));
             outputs.push(Value::Computed(to));

@@ -100,6 +100,7 @@ impl Lowering<'_> {
             columns,
             activation: Activation::Identity,
             after: None,
+            alike: Vec::new(),
         };
         self.push(rows.len() * columns, Step::Affine(step))
     }
