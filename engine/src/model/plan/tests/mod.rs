@@ -11,6 +11,7 @@ use super::*;
 mod build;
 mod damaged;
 mod operators;
+mod processors;
 mod sliding;
 mod trees;
 
@@ -29,6 +30,16 @@ fn noise(seed: u64, count: usize) -> Vec<f32> {
     // 24 bits: all that a float of this size holds.
     let mut next = || (dice.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
     (0..count).map(|_| next()).collect()
+}
+
+/// The models of a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = files
+        .filter_map(|name| name.into_string().unwrap().strip_suffix(".onnx").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
 }
 
 fn floats(path: &Path) -> Vec<f32> {
@@ -55,20 +66,7 @@ fn description(folder: &Path, name: &str) -> (Vec<usize>, String) {
 fn every_reference_model_answers_as_onnxruntime_did() {
     let Some(folder) = vectors() else { return };
     let mut failed = Vec::new();
-    let mut names: Vec<String> = fs::read_dir(&folder)
-        .unwrap()
-        .filter_map(|entry| {
-            entry
-                .unwrap()
-                .file_name()
-                .into_string()
-                .unwrap()
-                .strip_suffix(".onnx")
-                .map(str::to_owned)
-        })
-        .collect();
-    names.sort();
-    for name in names {
+    for name in names(&folder) {
         let onnx = fs::read(folder.join(format!("{name}.onnx"))).unwrap();
         if !folder.join(format!("{name}.io.json")).exists() {
             println!("{name}: no description");
