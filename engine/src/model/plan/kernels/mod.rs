@@ -6,6 +6,7 @@
 
 pub(super) mod activation;
 mod affine;
+pub(super) mod complete;
 mod elementwise;
 pub(super) mod recurrent;
 pub(super) mod trees;

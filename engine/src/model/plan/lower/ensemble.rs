@@ -2,7 +2,8 @@
 
 use super::super::PlanError;
 use super::super::kernels::activation::Activation;
-use super::super::kernels::trees::{Aggregation, Finish, Forest, NAN_IS_LESS, TreeNode, TwoClasses};
+use super::super::kernels::complete::{Complete, Layout};
+use super::super::kernels::trees::{Aggregation, Finish, Forest, Group, NAN_IS_LESS, TreeNode, TwoClasses};
 use super::super::onnx::Node;
 use super::super::step::{Binary, RowFunction, Step};
 use super::super::tensor::{Data, Tensor, View};
@@ -239,6 +240,17 @@ impl<'a> Growing<'a> {
             votes.extend_from_slice(own);
             votes_at.push(votes.len() as u32);
         }
+        // The only vote of a leaf.
+        let vote = |leaf: u32| match self.node_votes[leaf as usize][..] {
+            [vote] => Some(vote),
+            _ => None,
+        };
+        let values = Layout::of(&self.nodes, self.features);
+        let group = |(depth, roots): (usize, Vec<u32>)| {
+            let complete = values.and_then(|values| Complete::of(&self.nodes, &roots, depth, values, vote));
+            complete.map_or(Group::Listed(depth, roots), Group::Complete)
+        };
+        let groups: Vec<Group> = groups.into_iter().map(group).collect();
         let aggregation = match node.text("aggregate_function", "SUM") {
             "AVERAGE" => Aggregation::Average(roots.len() as u32),
             "MIN" => Aggregation::Min,
@@ -250,7 +262,8 @@ impl<'a> Growing<'a> {
             from: 0,
             features: self.features,
             nodes: self.nodes,
-            groups: groups.into_iter().collect(),
+            groups,
+            values,
             votes_at,
             votes,
             base,

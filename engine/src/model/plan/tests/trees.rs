@@ -1,8 +1,12 @@
 //! Ensembles of random trees, against a walk that reads ONNX's lists as they stand.
 
 use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
 
 use super::super::Plan;
+use super::super::kernels::trees::Group;
+use super::super::step::Step;
 use super::build::{Attribute, model, node};
 
 /// The lists of a `TreeEnsembleRegressor`.
@@ -47,7 +51,8 @@ impl Lists {
     fn grow(&mut self, tree: i64, depth: usize, dice: &mut impl Iterator<Item = usize>) -> i64 {
         let mut roll = |sides: usize| dice.next().map_or(0, |number| number % sides);
         let (mode, value, feature, nan) = (roll(MODES.len()), roll(VALUES.len() - 1), roll(FEATURES), roll(2));
-        let weight = roll(1000) as f32 / 100.0 - 5.0;
+        // Sums of such weights are exact in whatever order.
+        let weight = roll(1000) as f32 / 128.0 - 4.0;
         let mode = if depth == 0 { "LEAF" } else { MODES[mode] };
         let place = self.tree_ids.len();
         let id = self.tree_ids.iter().filter(|known| **known == tree).count() as i64;
@@ -68,7 +73,7 @@ impl Lists {
     }
 
     /// What the specification says.
-    fn walk(&self, x: &[f32]) -> f64 {
+    fn walk(&self, aggregation: &str, x: &[f32]) -> f32 {
         let place = |tree: i64, id: i64| {
             (0..self.tree_ids.len())
                 .find(|place| self.tree_ids[*place] == tree && self.node_ids[*place] == id)
@@ -90,12 +95,18 @@ impl Lists {
                 let is_true = is_true || (value.is_nan() && self.nan_is_true[at] != 0);
                 at = place(tree, if is_true { self.yes[at] } else { self.no[at] });
             }
-            f64::from(self.weights[at])
+            self.weights[at]
         };
-        (0..trees).map(leaf).sum()
+        let votes = (0..trees).map(leaf);
+        match aggregation {
+            "MIN" => votes.fold(f32::INFINITY, f32::min),
+            "MAX" => votes.fold(f32::NEG_INFINITY, f32::max),
+            "AVERAGE" => votes.sum::<f32>() / trees as f32,
+            _ => votes.sum(),
+        }
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self, aggregation: &str) -> Plan {
         let leaves: Vec<usize> = (0..self.modes.len())
             .filter(|place| self.modes[*place] == "LEAF")
             .collect();
@@ -109,6 +120,7 @@ impl Lists {
             &["y"],
             &[
                 ("n_targets", Attribute::Int(1)),
+                ("aggregate_function", Attribute::Text(aggregation)),
                 ("nodes_treeids", Attribute::Ints(&self.tree_ids)),
                 ("nodes_nodeids", Attribute::Ints(&self.node_ids)),
                 ("nodes_featureids", Attribute::Ints(&self.features)),
@@ -127,24 +139,53 @@ impl Lists {
     }
 }
 
+/// What kinds of trees a plan has: complete ones, and ones that are walked along their lists.
+fn kinds(plan: &Plan) -> [bool; 2] {
+    let [Step::Forest(forest)] = &plan.steps[..] else {
+        panic!("a forest is one step");
+    };
+    let is_complete = |group: &Group| matches!(group, Group::Complete(_));
+    [
+        forest.groups.iter().any(is_complete),
+        !forest.groups.iter().all(is_complete),
+    ]
+}
+
 proptest! {
     #[test]
     fn a_forest_votes_as_its_lists_say(
         dice in prop::collection::vec(0_usize..1000, 500),
-        trees in 1_i64..20,
-        rows in prop::collection::vec(prop::array::uniform3(prop::sample::select(VALUES.to_vec())), 20),
+        (trees, depth) in (1_i64..20, 0_usize..8),
+        aggregation in prop::sample::select(vec!["SUM", "AVERAGE", "MIN", "MAX"]),
+        rows in prop::collection::vec(prop::array::uniform3(prop::sample::select(VALUES.to_vec())), 12),
     ) {
         let mut lists = Lists::default();
         let mut dice = dice.into_iter().cycle();
         for tree in 0..trees {
-            lists.grow(tree, 5, &mut dice);
+            lists.grow(tree, depth, &mut dice);
         }
-        let plan = lists.plan();
+        let plan = lists.plan(aggregation);
         let mut memory = plan.memory();
         for row in rows {
             plan.input(&mut memory).copy_from_slice(&row);
-            let (own, truth) = (plan.run(&mut memory)[0], lists.walk(&row));
-            prop_assert!((f64::from(own) - truth).abs() < 1e-4, "{own} instead of {truth} for {row:?}");
+            prop_assert_eq!(plan.run(&mut memory)[0], lists.walk(aggregation, &row), "{:?}", row);
         }
     }
+}
+
+/// Of the nodes that the dice above make, so that the test above has seen both.
+#[test]
+fn shallow_trees_are_filled_up_and_deep_ones_are_not() {
+    let mut dice = ChaCha8Rng::seed_from_u64(7);
+    let mut dice = std::iter::repeat_with(|| dice.next_u32() as usize % 1000);
+    let mut of_depth = |depth: usize| {
+        let mut lists = Lists::default();
+        for tree in 0..16 {
+            lists.grow(tree, depth, &mut dice);
+        }
+        kinds(&lists.plan("SUM"))
+    };
+    assert_eq!(of_depth(2), [true, false]);
+    let deep = (0..20).map(|_| of_depth(7));
+    assert!(deep.into_iter().any(|kinds| kinds == [true, true]));
 }
