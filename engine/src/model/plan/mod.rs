@@ -36,7 +36,7 @@ pub const SUPPORTED: &str = "Abs, Add, AveragePool, BatchNormalization, Cast, Cl
     LeakyRelu, Log, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, Range, Reciprocal, ReduceL2, ReduceMax, ReduceMean, \
     ReduceMin, ReduceSum, ReduceSumSquare, Relu, Reshape, Selu, Shape, Sigmoid, Size, Slice, Softmax, Softplus, Softsign, Sqrt, \
     Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, ai.onnx.ml: LinearClassifier, LinearRegressor, Normalizer, Scaler, \
-    TreeEnsembleClassifier, TreeEnsembleRegressor, ZipMap";
+    TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor, ZipMap";
 
 /// A model that is ready to run.
 #[derive(Debug)]
@@ -123,6 +123,12 @@ pub enum PlanError {
         node: String,
         /// What is not supported.
         why: String,
+    },
+    /// A value without elements.
+    #[error("a value of shape {shape:?} has no elements")]
+    Empty {
+        /// Its shape.
+        shape: Vec<usize>,
     },
     /// The plan would need more memory than any model that keeps up with a book.
     #[error("the plan needs {elements} floats of memory, {MEMORY_MAX} are the limit")]

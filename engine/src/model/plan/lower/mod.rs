@@ -9,6 +9,7 @@
 mod convolution;
 mod elementwise;
 mod ensemble;
+mod forest;
 mod linear;
 mod rearrange;
 mod recurrent;
@@ -245,15 +246,16 @@ impl<'a> Lowering<'a> {
         whole
     }
 
-    /// Refuses a value that would need more memory than a whole plan may have.
+    /// Refuses a value that has no elements, or would need more memory than a whole plan may have.
     fn bounded(shape: &[usize]) -> Result<(), PlanError> {
         let elements = shape
             .iter()
             .try_fold(1_usize, |count, len| count.checked_mul(*len))
             .unwrap_or(usize::MAX);
-        match elements <= MEMORY_MAX {
-            true => Ok(()),
-            false => Err(PlanError::TooLarge { elements }),
+        match elements {
+            0 => Err(PlanError::Empty { shape: shape.to_vec() }),
+            1..=MEMORY_MAX => Ok(()),
+            _ => Err(PlanError::TooLarge { elements }),
         }
     }
 
