@@ -3,6 +3,10 @@
 pub mod depth;
 #[cfg(feature = "peers")]
 pub mod peers;
+#[cfg(any(feature = "peers", feature = "runtimes"))]
+pub mod report;
 pub mod rivals;
+#[cfg(feature = "runtimes")]
+pub mod runtimes;
 pub mod session;
 pub mod upgrade;

@@ -26,7 +26,7 @@ use quantumflow_benches::peers::loopback::{Pace, Sender};
 use quantumflow_benches::peers::memory::{Feed, MemoryStream};
 use quantumflow_benches::peers::parse::{OwnScanner, Parse, SerdeTyped, SimdTape, SimdTyped, SonicTyped};
 use quantumflow_benches::peers::receive::{Boomnet, Fast, Own, OwnSession, Probe, Receive, Tungstenite};
-use quantumflow_benches::peers::report::{Machine, Row, median, paired_ratio, percentile, range};
+use quantumflow_benches::report::{Machine, Row, median, paired_ratio, percentile, range};
 use quantumflow_benches::rivals::{ArrayBook, TreeBook};
 use quantumflow_feeds::Side;
 use quantumflow_feeds::book::Book;

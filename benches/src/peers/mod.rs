@@ -8,4 +8,3 @@ pub mod loopback;
 pub mod memory;
 pub mod parse;
 pub mod receive;
-pub mod report;

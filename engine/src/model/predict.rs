@@ -106,7 +106,7 @@ pub enum PredictError {
 #[derive(Debug)]
 pub struct Predictor {
     model: Arc<Model>,
-    /// The plan's: its input is the last rows, normalised, oldest first.
+    /// The plan's: its input is the last rows, normalised, oldest first, and it remembers what it has made of them.
     memory: Memory,
     rows: usize,
 }
@@ -128,12 +128,8 @@ impl Predictor {
         };
         let inputs = self.model.inputs();
         let window = self.model.contract().window;
-        let rows = self.model.plan().input(&mut self.memory);
-        if window > 1 {
-            rows.copy_within(inputs.len().., 0);
-        }
-        let newest = rows.len() - inputs.len();
-        normalise(row, inputs, self.model.contract().clip, &mut rows[newest..]);
+        let newest = self.model.plan().next_row(&mut self.memory);
+        normalise(row, inputs, self.model.contract().clip, newest);
         self.rows = (self.rows + 1).min(window);
         if self.rows < window {
             return Ok(Answer::Warming);
@@ -149,6 +145,7 @@ impl Predictor {
 
     /// Forgets the rows so far.
     pub fn reset(&mut self) {
+        // The next answer comes a window of rows later: the plan sees that it cannot build on the last one.
         self.rows = 0;
     }
 

@@ -11,11 +11,13 @@
 //! - `onnx.rs`, `tensor.rs`: nodes, constants, and views of values.
 //! - `lower/`: from nodes to steps, by families of operators.
 //! - `step.rs`: what a plan consists of; `kernels/`: what runs it.
+//! - `items.rs`, `passes.rs`: what of each step is computed, the first time and when the window has moved by a row.
 
+mod items;
 mod kernels;
 mod lower;
-mod need;
 mod onnx;
+mod passes;
 mod step;
 mod tensor;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use pulp::Arch;
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework as _;
 
+use passes::Passes;
 use step::Step;
 
 /// Operators that a plan can have, for those who are refused.
@@ -33,23 +36,46 @@ pub const SUPPORTED: &str = "Abs, Add, AveragePool, BatchNormalization, Cast, Cl
     LeakyRelu, Log, LogSoftmax, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, Range, Reciprocal, ReduceL2, ReduceMax, ReduceMean, \
     ReduceMin, ReduceSum, ReduceSumSquare, Relu, Reshape, Selu, Shape, Sigmoid, Size, Slice, Softmax, Softplus, Softsign, Sqrt, \
     Squeeze, Sub, Sum, Tanh, Transpose, Unsqueeze, ai.onnx.ml: LinearClassifier, LinearRegressor, Normalizer, Scaler, \
-    TreeEnsembleClassifier, TreeEnsembleRegressor, ZipMap";
+    TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor, ZipMap";
 
 /// A model that is ready to run.
 #[derive(Debug)]
 pub struct Plan {
     steps: Vec<Step>,
-    /// Where each buffer begins in memory, and where the last one ends.
-    bounds: Vec<usize>,
-    input_len: usize,
+    passes: Passes,
+    /// By buffer: where it begins in memory, and its length.
+    places: Vec<(usize, usize)>,
+    memory_len: usize,
+    /// Elements of a row of the input, the last of which is the newest.
+    row: usize,
+    /// Relative to the buffer.
     output: std::ops::Range<usize>,
+    output_buffer: usize,
     output_shape: Vec<usize>,
     arch: Arch,
 }
 
 /// What a plan works in: one for each that runs it at the same time.
 #[derive(Clone, Debug)]
-pub struct Memory(Box<[f32]>);
+pub struct Memory {
+    values: Box<[f32]>,
+    /// By buffer: where its values begin now.
+    bases: Box<[usize]>,
+    /// Whether the last run has left what a slide relies on.
+    is_warm: bool,
+    /// Rows since the last run.
+    slides: usize,
+    input: Input,
+}
+
+/// How the input came to be what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// Row by row; the newest is not yet written twice.
+    Row,
+    /// As a whole, which is not yet written twice.
+    Window,
+}
 
 /// Why no plan can be made of a graph.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +124,12 @@ pub enum PlanError {
         /// What is not supported.
         why: String,
     },
+    /// A value without elements.
+    #[error("a value of shape {shape:?} has no elements")]
+    Empty {
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// The plan would need more memory than any model that keeps up with a book.
     #[error("the plan needs {elements} floats of memory, {MEMORY_MAX} are the limit")]
     TooLarge {
@@ -119,31 +151,53 @@ impl Plan {
 
     pub(super) fn of_proto(proto: &pb::ModelProto, output: &str, shape: &[usize]) -> Result<Self, PlanError> {
         let mut lowered = lower::lower(proto, output, shape)?;
-        need::prune(&mut lowered.steps, &lowered.buffers, &lowered.output);
-        let mut bounds = vec![0];
-        let mut end = 0_usize;
-        for len in &lowered.buffers {
-            end += len.next_multiple_of(step::LANES);
-            bounds.push(end);
+        let input_len: usize = shape.iter().product();
+        let row = shape.last().copied().filter(|row| *row > 0).unwrap_or(input_len);
+        let passes = passes::passes(&mut lowered.steps, &lowered.buffers, &lowered.output, row);
+        for (step, work) in lowered
+            .steps
+            .iter_mut()
+            .zip(passes.slide.as_ref().unwrap_or(&passes.alone))
+        {
+            let count: usize = work.items.iter().map(ExactSizeIterator::len).sum();
+            match step {
+                Step::Affine(step) if count >= BLOCK_MIN => step.block(),
+                _ => {}
+            }
         }
-        if end > MEMORY_MAX {
-            return Err(PlanError::TooLarge { elements: end });
+        let mut memory_len = 0_usize;
+        let mut places = Vec::new();
+        for (buffer, len) in lowered.buffers.iter().enumerate() {
+            places.push((memory_len, *len));
+            let is_ring = passes.rings.iter().any(|ring| ring.buffer == buffer);
+            memory_len += (if is_ring { 2 * len } else { *len }).next_multiple_of(step::LANES);
+        }
+        if memory_len > MEMORY_MAX {
+            return Err(PlanError::TooLarge { elements: memory_len });
         }
         let view = &lowered.output;
-        let from = bounds[view.buffer] + view.offset;
         Ok(Self {
             steps: lowered.steps,
-            input_len: shape.iter().product(),
-            output: from..from + view.len(),
+            passes,
+            places,
+            memory_len,
+            row,
+            output: view.offset..view.offset + view.len(),
+            output_buffer: view.buffer,
             output_shape: view.shape.clone(),
-            bounds,
             arch: Arch::new(),
         })
     }
 
     /// Memory to run it in.
     pub fn memory(&self) -> Memory {
-        Memory(vec![0.0; self.bounds.last().copied().unwrap_or(0)].into_boxed_slice())
+        Memory {
+            values: vec![0.0; self.memory_len].into_boxed_slice(),
+            bases: self.places.iter().map(|(start, _)| *start).collect(),
+            is_warm: false,
+            slides: 0,
+            input: Input::Window,
+        }
     }
 
     /// The shape of what it answers.
@@ -151,21 +205,64 @@ impl Plan {
         &self.output_shape
     }
 
-    /// Where the next input goes, row by row.
+    /// Where the next input goes, row by row, as a whole.
     pub fn input<'m>(&self, memory: &'m mut Memory) -> &'m mut [f32] {
-        &mut memory.0[..self.input_len]
+        memory.input = Input::Window;
+        memory.is_warm = false;
+        &mut memory.values[memory.bases[0]..][..self.places[0].1]
+    }
+
+    /// Moves the window by a row, and says where the new one goes. What was computed for the rows that stay is not
+    /// computed again, and the answer is the same to the bit as that to the whole window.
+    pub fn next_row<'m>(&self, memory: &'m mut Memory) -> &'m mut [f32] {
+        let len = self.places[0].1;
+        let newest = len - self.row;
+        if self.row < len {
+            let written = match memory.input {
+                Input::Row => newest..len,
+                Input::Window => 0..len,
+            };
+            let (start, base) = (self.places[0].0, memory.bases[0]);
+            kernels::write_twice(&mut memory.values[start..], base - start, len, written);
+        }
+        for ring in &self.passes.rings {
+            let start = self.places[ring.buffer].0;
+            let base = &mut memory.bases[ring.buffer];
+            *base += ring.shift;
+            if *base == start + ring.len {
+                *base = start;
+            }
+        }
+        memory.slides += 1;
+        memory.input = Input::Row;
+        &mut memory.values[memory.bases[0] + newest..][..self.row]
     }
 
     /// The answer to what stands in the input. Allocates nothing.
     pub fn run<'m>(&self, memory: &'m mut Memory) -> &'m [f32] {
+        let passes = &self.passes;
+        let (pass, is_warm) = match (&passes.slide, memory.input) {
+            (Some(slide), Input::Row) if memory.is_warm && memory.slides == 1 => (slide, true),
+            (Some(_), Input::Row) => (&passes.whole, true),
+            _ => (&passes.alone, false),
+        };
         self.arch.dispatch(kernels::Run {
             steps: &self.steps,
-            bounds: &self.bounds,
-            memory: &mut memory.0,
+            pass,
+            places: &self.places,
+            bases: &memory.bases,
+            writes_twice: is_warm,
+            memory: &mut memory.values,
         });
-        &memory.0[self.output.clone()]
+        memory.is_warm = is_warm;
+        memory.slides = 0;
+        &memory.values[memory.bases[self.output_buffer]..][self.output.clone()]
     }
 }
+
+/// Fewer positions of a convolution are computed one by one: what is gained by several at once is then lost by shorter
+/// chains of sums.
+const BLOCK_MIN: usize = 4;
 
 /// More floats no value may have, and all of them together: a hundred times what a model of a book needs.
 const MEMORY_MAX: usize = 16 << 20;

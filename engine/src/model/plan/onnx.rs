@@ -83,6 +83,12 @@ impl<'a> Node<'a> {
         texts.iter().map(|text| std::str::from_utf8(text).unwrap_or(""))
     }
 
+    /// An attribute that is a tensor.
+    pub(super) fn tensor_of(self, name: &str) -> Result<Option<Tensor>, PlanError> {
+        let proto = self.attribute(name).and_then(|attribute| attribute.t.as_ref());
+        proto.map(tensor).transpose()
+    }
+
     /// The constant of a `Constant` node, or the value of a `ConstantOfShape`.
     pub(super) fn tensor(self) -> Result<Option<Tensor>, PlanError> {
         for attribute in &self.0.attribute {
@@ -123,7 +129,10 @@ pub(super) fn tensor(proto: &pb::TensorProto) -> Result<Tensor, PlanError> {
         DataType::Int64 => Data::I64(words(raw, i64::from_le_bytes)),
         DataType::Int32 if !raw.is_empty() => Data::I64(words(raw, |bytes| i64::from(i32::from_le_bytes(bytes)))),
         DataType::Bool if !raw.is_empty() => Data::I64(raw.iter().map(|byte| i64::from(*byte != 0)).collect()),
-        DataType::Int32 | DataType::Bool => Data::I64(proto.int32_data.iter().map(|value| i64::from(*value)).collect()),
+        DataType::Uint8 if !raw.is_empty() => Data::I64(raw.iter().map(|byte| i64::from(*byte)).collect()),
+        DataType::Int32 | DataType::Bool | DataType::Uint8 => {
+            Data::I64(proto.int32_data.iter().map(|value| i64::from(*value)).collect())
+        }
         other => return Err(refused(&format!("its type {other:?} is not supported"))),
     };
     let count = shape.iter().try_fold(1_usize, |count, dim| count.checked_mul(*dim));

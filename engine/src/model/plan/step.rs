@@ -8,7 +8,7 @@ use super::kernels::activation::Activation;
 use super::kernels::recurrent::{Gru, Lstm};
 use super::kernels::trees::Forest;
 
-/// One step.
+/// One step. The first of a plan writes buffer 1, the one after it buffer 2, and so on; buffer 0 is the input.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Affine(Affine),
@@ -22,30 +22,12 @@ pub(super) enum Step {
     Forest(Forest),
 }
 
-impl Step {
-    /// The buffer that it writes.
-    pub(super) fn output(&self) -> usize {
-        match self {
-            Self::Affine(step) => step.output,
-            Self::Map(step) => step.output,
-            Self::Combine(step) => step.output,
-            Self::Join(step) => step.output,
-            Self::Pool(step) => step.output,
-            Self::Rows(step) => step.output,
-            Self::Lstm(step) => step.output,
-            Self::Gru(step) => step.output,
-            Self::Forest(step) => step.output,
-        }
-    }
-}
-
 /// `y = act(b + sum of x w)`, then perhaps scaled and shifted: dense layers and convolutions alike.
 ///
 /// A convolution is the same at many positions, each the sum of a few segments of the input: the taps that lie inside.
 #[derive(Clone, Debug)]
 pub(super) struct Affine {
     pub(super) input: usize,
-    pub(super) output: usize,
     pub(super) positions: Vec<Position>,
     pub(super) segments: Vec<Segment>,
     /// Rows of `columns` weights, padded to a multiple of [`LANES`], one row per input of a position.
@@ -56,6 +38,27 @@ pub(super) struct Affine {
     pub(super) activation: Activation,
     /// Padded alike: what each column is multiplied by, and what is added then.
     pub(super) after: Option<(Vec<f32>, Vec<f32>)>,
+    /// By position: how many from it on have segments of the same lengths over the same weights, and so may be computed at
+    /// once. Empty where positions are computed one by one, in another order of their sums.
+    pub(super) alike: Vec<u32>,
+}
+
+impl Affine {
+    /// Several positions are computed at once from now on.
+    pub(super) fn block(&mut self) {
+        let segments = |position: &Position| &self.segments[position.first as usize..position.last as usize];
+        let is_alike = |a: &Position, b: &Position| {
+            let (a, b) = (segments(a), segments(b));
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a.row, a.len) == (b.row, b.len))
+        };
+        let mut alike = vec![1; self.positions.len()];
+        for (index, pair) in self.positions.windows(2).enumerate().rev() {
+            if is_alike(&pair[0], &pair[1]) {
+                alike[index] = alike[index + 1] + 1;
+            }
+        }
+        self.alike = alike;
+    }
 }
 
 /// One output row of an [`Affine`] step.
@@ -82,7 +85,6 @@ pub(super) const LANES: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     pub(super) input: usize,
-    pub(super) output: usize,
     pub(super) function: Activation,
     pub(super) runs: Vec<Run>,
     /// From one element of a run to the next in the input; 1 in the output.
@@ -101,14 +103,14 @@ pub(super) struct Run {
 /// Several values, or parts of them, side by side.
 #[derive(Clone, Debug)]
 pub(super) struct Join {
-    pub(super) output: usize,
     pub(super) parts: Vec<Part>,
+    /// By part.
+    pub(super) runs: Vec<(u32, Run)>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) from: Operand,
-    pub(super) runs: Vec<Run>,
     pub(super) step: u32,
 }
 
@@ -118,7 +120,6 @@ pub(super) struct Combine {
     pub(super) function: Binary,
     pub(super) a: Operand,
     pub(super) b: Operand,
-    pub(super) output: usize,
     pub(super) runs: Vec<Run>,
     pub(super) a_step: u32,
     pub(super) b_step: u32,
@@ -145,7 +146,6 @@ pub(super) enum Binary {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub(super) input: usize,
-    pub(super) output: usize,
     pub(super) columns: usize,
     pub(super) is_max: bool,
     /// `out`, and its taps as a range.
@@ -159,7 +159,6 @@ pub(super) struct Pool {
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
     pub(super) input: usize,
-    pub(super) output: usize,
     pub(super) function: RowFunction,
     pub(super) len: usize,
     /// Where each row begins, and where what comes of it goes.

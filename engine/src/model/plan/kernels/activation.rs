@@ -1,8 +1,8 @@
 //! Functions of one element.
 //!
-//! But for logarithms and powers, no libm: the same bits on every machine with the same vectors. `tanh` is the rational approximation that Eigen made
-//! known (odd polynomial of degree 13 over an even one of degree 6), right to a few units of the last place; `sigmoid` is
-//! made of it, `sigma(x) = 1/2 + 1/2 tanh(x/2)`; `exp` is Cephes' (Moshier 1989).
+//! But for logarithms and powers, no libm: the same bits on every machine with the same vectors. `tanh` is the rational
+//! approximation that Eigen made known (odd polynomial of degree 13 over an even one of degree 6), right to a few units of
+//! the last place; `sigmoid` is made of it, `sigma(x) = 1/2 + 1/2 tanh(x/2)`; `exp` is Cephes' (Moshier 1989).
 
 use pulp::Simd;
 
@@ -93,35 +93,51 @@ fn each<S: Simd>(simd: S, x: S::f32s, function: impl Fn(f32) -> f32) -> S::f32s 
 
 #[inline(always)]
 pub(super) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let constant = |value: f32| simd.splat_f32s(value);
     // Beyond this the nearest float is one.
-    let x = simd.max_f32s(constant(-7.905_311), simd.min_f32s(constant(7.905_311), x));
+    let (least, greatest) = (simd.splat_f32s(-7.905_311), simd.splat_f32s(7.905_311));
+    let x = simd.max_f32s(least, simd.min_f32s(greatest, x));
     let square = simd.mul_f32s(x, x);
-    let polynomial = |coefficients: &[f32]| {
-        let (first, rest) = coefficients.split_first().expect("a polynomial has a coefficient");
-        let mut sum = constant(*first);
-        for coefficient in rest {
-            sum = simd.mul_add_e_f32s(sum, square, constant(*coefficient));
-        }
-        sum
-    };
-    let odd = polynomial(&[
-        -2.760_768_5e-16,
-        2.000_188e-13,
-        -8.604_672e-11,
-        5.122_297e-8,
-        1.485_722_3e-5,
-        6.372_619e-4,
-        4.893_524_6e-3,
-    ]);
-    let even = polynomial(&[1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3]);
+    let odd = polynomial(
+        simd,
+        square,
+        [
+            -2.760_768_5e-16,
+            2.000_188e-13,
+            -8.604_672e-11,
+            5.122_297e-8,
+            1.485_722_3e-5,
+            6.372_619e-4,
+            4.893_524_6e-3,
+        ],
+    );
+    let even = polynomial(
+        simd,
+        square,
+        [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_7e-3, 4.893_525e-3],
+    );
     simd.div_f32s(simd.mul_f32s(x, odd), even)
+}
+
+/// The coefficient of the highest power comes first.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; N]) -> S::f32s {
+    let mut sum = simd.splat_f32s(coefficients[0]);
+    for coefficient in &coefficients[1..] {
+        sum = simd.mul_add_e_f32s(sum, x, simd.splat_f32s(*coefficient));
+    }
+    sum
+}
+
+/// `sigma(2x)`: for who has halved x already.
+#[inline(always)]
+pub(super) fn sigmoid_of_half<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let half = simd.splat_f32s(0.5);
+    simd.mul_add_e_f32s(half, tanh(simd, x), half)
 }
 
 #[inline(always)]
 fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let half = simd.splat_f32s(0.5);
-    simd.mul_add_e_f32s(half, tanh(simd, simd.mul_f32s(half, x)), half)
+    sigmoid_of_half(simd, simd.mul_f32s(simd.splat_f32s(0.5), x))
 }
 
 /// e to the power of x.

@@ -1,5 +1,7 @@
 //! What is done element by element, row by row, or to a few neighbours: little of any model's work.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use super::super::step::{Binary, Combine, Join, Map, Operand, Pool, RowFunction, Rows, Run};
@@ -7,8 +9,8 @@ use super::activation::{Activation, exp};
 use super::affine::store;
 
 #[inline(always)]
-pub(super) fn map<S: Simd>(simd: S, step: &Map, input: &[f32], output: &mut [f32]) {
-    for &Run { out, a, len, .. } in &step.runs {
+pub(super) fn map<S: Simd>(simd: S, step: &Map, items: Range<usize>, input: &[f32], output: &mut [f32]) {
+    for &Run { out, a, len, .. } in &step.runs[items] {
         let (len, out) = (len as usize, &mut output[out as usize..][..len as usize]);
         if step.step == 1 {
             let from = &input[a as usize..][..len];
@@ -34,22 +36,30 @@ pub(super) fn map<S: Simd>(simd: S, step: &Map, input: &[f32], output: &mut [f32
 }
 
 #[inline(always)]
-pub(super) fn join<'a>(step: &'a Join, read: impl Fn(usize) -> &'a [f32], output: &mut [f32]) {
-    for part in &step.parts {
-        let from = part.from.values(&read);
-        for &Run { out, a, len, .. } in &part.runs {
-            let values = from[a as usize..].iter().step_by((part.step as usize).max(1));
-            for (y, x) in output[out as usize..][..len as usize].iter_mut().zip(values) {
-                *y = *x;
-            }
+pub(super) fn join<'a>(step: &'a Join, items: Range<usize>, read: impl Fn(usize) -> &'a [f32], output: &mut [f32]) {
+    for (part, Run { out, a, len, .. }) in &step.runs[items] {
+        let part = &step.parts[*part as usize];
+        let from = &part.from.values(&read)[*a as usize..];
+        let out = &mut output[*out as usize..][..*len as usize];
+        if part.step == 1 {
+            out.copy_from_slice(&from[..out.len()]);
+            continue;
+        }
+        for (y, x) in out.iter_mut().zip(from.iter().step_by((part.step as usize).max(1))) {
+            *y = *x;
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn combine<'a>(step: &'a Combine, read: impl Fn(usize) -> &'a [f32], output: &mut [f32]) {
+pub(super) fn combine<'a>(
+    step: &'a Combine,
+    items: Range<usize>,
+    read: impl Fn(usize) -> &'a [f32],
+    output: &mut [f32],
+) {
     let (all_a, all_b) = (step.a.values(&read), step.b.values(&read));
-    for &Run { out, a, b, len } in &step.runs {
+    for &Run { out, a, b, len } in &step.runs[items] {
         let (a, b) = (&all_a[a as usize..], &all_b[b as usize..]);
         let pairs = (0..len as usize).map(|i| (a[i * step.a_step as usize], b[i * step.b_step as usize]));
         for (y, (a, b)) in output[out as usize..][..len as usize].iter_mut().zip(pairs) {
@@ -83,8 +93,9 @@ impl Binary {
 }
 
 #[inline(always)]
-pub(super) fn pool(step: &Pool, input: &[f32], output: &mut [f32]) {
-    for (place, position) in step.positions.iter().enumerate() {
+pub(super) fn pool(step: &Pool, items: Range<usize>, input: &[f32], output: &mut [f32]) {
+    for item in items {
+        let position = &step.positions[item];
         let out = &mut output[position.out as usize..][..step.columns];
         let taps = &step.taps[position.first as usize..position.last as usize];
         out.fill(if step.is_max { f32::NEG_INFINITY } else { 0.0 });
@@ -94,14 +105,14 @@ pub(super) fn pool(step: &Pool, input: &[f32], output: &mut [f32]) {
             }
         }
         if !step.is_max {
-            out.iter_mut().for_each(|y| *y *= step.weights[place]);
+            out.iter_mut().for_each(|y| *y *= step.weights[item]);
         }
     }
 }
 
 #[inline(always)]
-pub(super) fn rows(step: &Rows, input: &[f32], output: &mut [f32]) {
-    for &(from, to) in &step.rows {
+pub(super) fn rows(step: &Rows, items: Range<usize>, input: &[f32], output: &mut [f32]) {
+    for &(from, to) in &step.rows[items] {
         let row = &input[from as usize..][..step.len];
         if step.function.is_reduction() {
             output[to as usize] = reduced(step.function, row);

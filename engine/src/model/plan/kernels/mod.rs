@@ -6,19 +6,28 @@
 
 pub(super) mod activation;
 mod affine;
+pub(super) mod complete;
 mod elementwise;
 pub(super) mod recurrent;
 pub(super) mod trees;
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
+use super::passes::Work;
 use super::step::Step;
 
-/// Runs all steps.
+/// Runs a pass.
 pub(super) struct Run<'a> {
     pub(super) steps: &'a [Step],
-    /// Where each buffer begins in memory, and where the last one ends.
-    pub(super) bounds: &'a [usize],
+    pub(super) pass: &'a [Work],
+    /// By buffer: where it begins in memory, and its length.
+    pub(super) places: &'a [(usize, usize)],
+    /// By buffer: where its values begin now.
+    pub(super) bases: &'a [usize],
+    /// Whether rings are left as a slide needs them.
+    pub(super) writes_twice: bool,
     pub(super) memory: &'a mut [f32],
 }
 
@@ -27,23 +36,51 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { steps, bounds, memory } = self;
-        for step in steps {
-            let at = step.output();
-            let (before, behind) = memory.split_at_mut(bounds[at]);
-            let output = &mut behind[..bounds[at + 1] - bounds[at]];
-            let read = |buffer: usize| &before[bounds[buffer]..bounds[buffer + 1]];
-            match step {
-                Step::Affine(step) => affine::run(simd, step, read(step.input), output),
-                Step::Map(step) => elementwise::map(simd, step, read(step.input), output),
-                Step::Combine(step) => elementwise::combine(step, read, output),
-                Step::Join(step) => elementwise::join(step, read, output),
-                Step::Pool(step) => elementwise::pool(step, read(step.input), output),
-                Step::Rows(step) => elementwise::rows(step, read(step.input), output),
-                Step::Lstm(step) => step.run(simd, read(step.input), output),
-                Step::Gru(step) => step.run(simd, read(step.input), output),
-                Step::Forest(step) => step.run(read(step.input), output),
+        let Self {
+            places, bases, memory, ..
+        } = self;
+        for (index, (step, work)) in self.steps.iter().zip(self.pass).enumerate() {
+            if work.items.is_empty() {
+                continue;
+            }
+            // Step n writes buffer n + 1.
+            let (start, len) = places[index + 1];
+            let base = bases[index + 1] - start;
+            let (before, behind) = memory.split_at_mut(start);
+            let output = &mut behind[base..base + len];
+            let read = |buffer: usize| &before[bases[buffer]..][..places[buffer].1];
+            for items in &work.items {
+                let items = items.start as usize..items.end as usize;
+                match step {
+                    Step::Affine(step) => affine::run(simd, step, items, read(step.input), output),
+                    Step::Map(step) => elementwise::map(simd, step, items, read(step.input), output),
+                    Step::Combine(step) => elementwise::combine(step, items, read, output),
+                    Step::Join(step) => elementwise::join(step, items, read, output),
+                    Step::Pool(step) => elementwise::pool(step, items, read(step.input), output),
+                    Step::Rows(step) => elementwise::rows(step, items, read(step.input), output),
+                    Step::Lstm(step) => step.run(simd, read(step.input), output),
+                    Step::Gru(step) => step.run(simd, read(step.input), output),
+                    Step::Forest(step) => step.run(read(step.input), output),
+                }
+            }
+            if self.writes_twice {
+                for written in &work.writes {
+                    write_twice(behind, base, len, written.start as usize..written.end as usize);
+                }
             }
         }
+    }
+}
+
+/// Copies what was written to a ring, relative to its base, to its other place.
+#[inline]
+pub(super) fn write_twice(ring: &mut [f32], base: usize, len: usize, written: Range<usize>) {
+    let (from, to) = (base + written.start, base + written.end);
+    let cut = len.clamp(from, to);
+    if from < cut {
+        ring.copy_within(from..cut, from + len);
+    }
+    if cut < to {
+        ring.copy_within(cut..to, cut - len);
     }
 }

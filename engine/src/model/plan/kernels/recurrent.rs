@@ -7,8 +7,8 @@
 use pulp::Simd;
 
 use super::super::step::Segment;
-use super::activation::tanh;
-use super::affine::{Inputs, store};
+use super::activation::{sigmoid_of_half, tanh};
+use super::affine::{Inputs, TakeSum, store};
 
 /// Whose time runs backwards, and what it begins with.
 #[derive(Clone, Debug)]
@@ -44,13 +44,26 @@ impl Layout {
         self.hidden_at(self.times, 0) + direction * self.width
     }
 
-    fn gates_at(&self) -> usize {
-        self.cell_at(self.directions)
-    }
-
     /// What the buffer needs.
     pub(crate) fn len(&self) -> usize {
-        self.gates_at() + self.gates * self.width
+        self.cell_at(self.directions) + self.block()
+    }
+
+    /// A buffer's hidden values, cells, and room for the gates.
+    fn split<'b>(&self, buffer: &'b mut [f32]) -> [&'b mut [f32]; 3] {
+        let (hidden, rest) = buffer.split_at_mut(self.cell_at(0));
+        let (cells, gates) = rest.split_at_mut(self.directions * self.width);
+        [hidden, cells, &mut gates[..self.block()]]
+    }
+
+    /// What it reads: the gates of all times and directions.
+    pub(crate) fn input_len(&self) -> usize {
+        self.times * self.directions * self.block()
+    }
+
+    /// What the gates of one time and direction need.
+    pub(crate) fn block(&self) -> usize {
+        self.gates * self.width
     }
 
     fn times(&self, is_reverse: bool) -> impl Iterator<Item = (usize, Option<usize>)> + use<> {
@@ -66,7 +79,6 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub(crate) struct Lstm {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     pub(crate) layout: Layout,
     pub(crate) directions: Vec<Direction>,
 }
@@ -75,10 +87,8 @@ impl Lstm {
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, simd: S, input: &[f32], output: &mut [f32]) {
         let layout = self.layout;
-        let block = layout.gates * layout.width;
-        let (hidden, rest) = output.split_at_mut(layout.cell_at(0));
-        let (cells, gates) = rest.split_at_mut(layout.directions * layout.width);
-        let gates = &mut gates[..block];
+        let block = layout.block();
+        let [hidden, cells, gates] = layout.split(output);
         for (index, direction) in self.directions.iter().enumerate() {
             let cells = &mut cells[index * layout.width..][..layout.width];
             cells[..layout.hidden].copy_from_slice(&direction.initial_c);
@@ -93,17 +103,14 @@ impl Lstm {
                 let (gates, _) = S::as_simd_f32s(gates);
                 let width = cells.len();
                 let hidden = &mut hidden[layout.hidden_at(time, index)..][..layout.hidden];
-                let half = simd.splat_f32s(0.5);
                 for (at, cell) in cells.iter_mut().enumerate() {
-                    let gate = |gate: usize| tanh(simd, gates[gate * width + at]);
-                    let sigma = |index: usize| simd.mul_add_e_f32s(half, gate(index), half);
-                    *cell = simd.mul_add_e_f32s(sigma(2), *cell, simd.mul_f32s(sigma(0), gate(3)));
-                    store(
-                        simd,
-                        hidden,
-                        at * S::F32_LANES,
-                        simd.mul_f32s(sigma(1), tanh(simd, *cell)),
-                    );
+                    let input = sigmoid_of_half(simd, gates[at]);
+                    let output = sigmoid_of_half(simd, gates[width + at]);
+                    let forget = sigmoid_of_half(simd, gates[2 * width + at]);
+                    let candidate = tanh(simd, gates[3 * width + at]);
+                    *cell = simd.mul_add_e_f32s(forget, *cell, simd.mul_f32s(input, candidate));
+                    let value = simd.mul_f32s(output, tanh(simd, *cell));
+                    store(simd, hidden, at * S::F32_LANES, value);
                 }
             }
         }
@@ -114,7 +121,6 @@ impl Lstm {
 #[derive(Clone, Debug)]
 pub(crate) struct Gru {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     pub(crate) layout: Layout,
     pub(crate) directions: Vec<Direction>,
 }
@@ -123,10 +129,8 @@ impl Gru {
     #[inline(always)]
     pub(super) fn run<S: Simd>(&self, simd: S, input: &[f32], output: &mut [f32]) {
         let layout = self.layout;
-        let block = layout.gates * layout.width;
-        let (hidden, rest) = output.split_at_mut(layout.cell_at(0));
-        let (scratch, gates) = rest.split_at_mut(layout.directions * layout.width);
-        let gates = &mut gates[..block];
+        let block = layout.block();
+        let [hidden, scratch, gates] = layout.split(output);
         for (index, direction) in self.directions.iter().enumerate() {
             let resets_before = !direction.candidate.is_empty();
             let scratch = &mut scratch[index * layout.width..][..layout.width];
@@ -174,14 +178,11 @@ impl Gru {
     fn reset_after<S: Simd>(&self, simd: S, own: &[f32], last: &[f32], gates: &[f32], hidden: &mut [f32]) {
         let hidden = &mut hidden[..self.layout.hidden];
         let ((own, _), (last, _), (gates, _)) = (S::as_simd_f32s(own), S::as_simd_f32s(last), S::as_simd_f32s(gates));
-        let (width, half) = (last.len(), simd.splat_f32s(0.5));
+        let width = last.len();
         for (at, last) in last.iter().enumerate() {
-            let sigma = |gate: usize| {
-                let at = gate * width + at;
-                simd.mul_add_e_f32s(half, tanh(simd, simd.add_f32s(own[at], gates[at])), half)
-            };
-            let (update, reset) = (sigma(0), sigma(1));
-            let at_candidate = 2 * width + at;
+            let (at_reset, at_candidate) = (width + at, 2 * width + at);
+            let update = sigmoid_of_half(simd, simd.add_f32s(own[at], gates[at]));
+            let reset = sigmoid_of_half(simd, simd.add_f32s(own[at_reset], gates[at_reset]));
             let candidate = tanh(simd, simd.mul_add_e_f32s(reset, gates[at_candidate], own[at_candidate]));
             let value = simd.mul_add_e_f32s(update, simd.sub_f32s(*last, candidate), candidate);
             store(simd, hidden, at * S::F32_LANES, value);
@@ -237,27 +238,20 @@ fn product<S: Simd>(simd: S, weights: &[f32], x: &[f32], own: &[f32], out: &mut 
         weights,
         row: own.len(),
     };
-    let mut at = 0;
-    while out.len() - at >= 8 {
-        add(simd, inputs.sums::<8, 1>(simd, at), own, out, at);
-        at += 8;
-    }
-    if out.len() - at >= 4 {
-        add(simd, inputs.sums::<4, 2>(simd, at), own, out, at);
-        at += 4;
-    }
-    if out.len() - at >= 2 {
-        add(simd, inputs.sums::<2, 4>(simd, at), own, out, at);
-        at += 2;
-    }
-    if out.len() - at >= 1 {
-        add(simd, inputs.sums::<1, 8>(simd, at), own, out, at);
-    }
+    inputs.each_sum(simd, AddOwn { own, out });
 }
 
-#[inline(always)]
-fn add<S: Simd, const J: usize>(simd: S, sums: [S::f32s; J], own: &[S::f32s], out: &mut [S::f32s], at: usize) {
-    for ((out, own), sum) in out[at..].iter_mut().zip(&own[at..]).zip(sums) {
-        *out = simd.add_f32s(sum, *own);
+/// A sum, and what the row itself contributes.
+struct AddOwn<'a, V> {
+    own: &'a [V],
+    out: &'a mut [V],
+}
+
+impl<S: Simd> TakeSum<S> for AddOwn<'_, S::f32s> {
+    #[inline(always)]
+    fn take<const J: usize>(&mut self, simd: S, at: usize, sums: [S::f32s; J]) {
+        for ((out, own), sum) in self.out[at..].iter_mut().zip(&self.own[at..]).zip(sums) {
+            *out = simd.add_f32s(sum, *own);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Ensembles of decision trees.
 //!
-//! All nodes of all trees lie in one array; a leaf is its own child, so that a tree is walked in as many equal steps as it
-//! is deep, without a branch that depends on the data. Eight trees are walked at a time: one walk is a chain of loads that
-//! wait for each other, eight are not.
+//! Trees of few levels are filled up to [complete](super::complete) ones. The nodes of the others lie in one array; a leaf is
+//! its own child, so that a tree is walked in as many equal steps as it is deep, without a branch that depends on the data.
+//! Eight trees are walked at a time: one walk is a chain of loads that wait for each other, eight are not.
 //!
 //! Every comparison that ONNX knows is "less or equal" here: `x < t` is `x <= t'` with the float before `t`, "greater" is
 //! its opposite, "equal" is two nodes. Which way a value goes that is no number is said by each node, because opposites
@@ -10,6 +10,7 @@
 
 use super::super::step::RowFunction;
 use super::activation::Activation;
+use super::complete::{Complete, Layout, TakeLeaf, VALUES};
 use super::elementwise::spread;
 
 /// A node.
@@ -29,13 +30,13 @@ pub(crate) const NAN_IS_LESS: u32 = 1 << 31;
 #[derive(Clone, Debug)]
 pub(crate) struct Forest {
     pub(crate) input: usize,
-    pub(crate) output: usize,
     /// Where the values begin.
     pub(crate) from: u32,
     pub(crate) features: usize,
     pub(crate) nodes: Vec<TreeNode>,
-    /// Roots of trees of the same depth, and that depth.
-    pub(crate) groups: Vec<(usize, Vec<u32>)>,
+    pub(crate) groups: Vec<Group>,
+    /// How complete trees see the values.
+    pub(crate) values: Option<Layout>,
     /// By node: its first vote. There is one entry more than nodes.
     pub(crate) votes_at: Vec<u32>,
     /// Score and weight.
@@ -43,6 +44,14 @@ pub(crate) struct Forest {
     pub(crate) base: Vec<f32>,
     pub(crate) aggregation: Aggregation,
     pub(crate) finish: Finish,
+}
+
+/// Trees of the same depth.
+#[derive(Clone, Debug)]
+pub(crate) enum Group {
+    Complete(Complete),
+    /// The depth, and the roots.
+    Listed(usize, Vec<u32>),
 }
 
 /// How the votes for one score become it.
@@ -92,34 +101,35 @@ impl Forest {
         }
     }
 
+    /// What the buffer needs.
+    pub(crate) fn len(&self) -> usize {
+        // The scores are formed behind the outputs: the last function may need them all. Then the values, laid out.
+        self.output_len() + self.base.len() + if self.values.is_some() { VALUES } else { 0 }
+    }
+
     pub(super) fn run(&self, input: &[f32], output: &mut [f32]) {
         let x = &input[self.from as usize..][..self.features];
-        // The scores are formed behind the outputs: the last function may need them all.
-        let (out, scores) = output.split_at_mut(self.output_len());
-        let scores = &mut scores[..self.base.len()];
+        let (out, rest) = output.split_at_mut(self.output_len());
+        let (scores, rest) = rest.split_at_mut(self.base.len());
         scores.fill(match self.aggregation {
             Aggregation::Sum | Aggregation::Average(_) => 0.0,
             Aggregation::Min => f32::INFINITY,
             Aggregation::Max => f32::NEG_INFINITY,
         });
-        for (depth, roots) in &self.groups {
-            let (abreast, rest) = roots.as_chunks::<ABREAST>();
-            for roots in abreast {
-                let mut at = *roots;
-                for _ in 0..*depth {
-                    for node in &mut at {
-                        *node = self.step(x, *node);
-                    }
-                }
-                for leaf in at {
-                    self.vote(leaf, scores);
-                }
-            }
-            for root in rest {
-                let leaf = (0..*depth).fold(*root, |node, _| self.step(x, node));
-                self.vote(leaf, scores);
+        let values = rest.first_chunk_mut::<VALUES>();
+        let values = values.zip(self.values).map(|(values, layout)| {
+            layout.fill(x, values);
+            &*values
+        });
+        let mut ballot = Ballot { forest: self, scores };
+        for group in &self.groups {
+            match (group, values) {
+                (Group::Complete(trees), Some(values)) => trees.walk(values, &mut ballot),
+                (Group::Complete(_), None) => debug_assert!(false, "there is room for what complete trees see"),
+                (Group::Listed(depth, roots), _) => self.walk(*depth, roots, x, &mut ballot),
             }
         }
+        let scores = ballot.scores;
         for (score, base) in scores.iter_mut().zip(&self.base) {
             if let Aggregation::Average(trees) = self.aggregation {
                 *score /= trees as f32;
@@ -151,6 +161,25 @@ impl Forest {
         }
     }
 
+    /// Along the lists.
+    fn walk(&self, depth: usize, roots: &[u32], x: &[f32], to: &mut Ballot<'_>) {
+        let (abreast, rest) = roots.as_chunks::<ABREAST>();
+        for roots in abreast {
+            let mut at = *roots;
+            for _ in 0..depth {
+                for node in &mut at {
+                    *node = self.step(x, *node);
+                }
+            }
+            for leaf in at {
+                to.node(leaf);
+            }
+        }
+        for root in rest {
+            to.node((0..depth).fold(*root, |node, _| self.step(x, node)));
+        }
+    }
+
     #[inline(always)]
     fn step(&self, x: &[f32], node: u32) -> u32 {
         let TreeNode {
@@ -162,18 +191,32 @@ impl Forest {
         let is_less = (value <= threshold) | ((feature & NAN_IS_LESS != 0) & value.is_nan());
         next[usize::from(is_less)]
     }
+}
+
+/// Votes for scores.
+struct Ballot<'a> {
+    forest: &'a Forest,
+    scores: &'a mut [f32],
+}
+
+impl TakeLeaf for Ballot<'_> {
+    #[inline(always)]
+    fn node(&mut self, node: u32) {
+        let forest = self.forest;
+        let (first, last) = (forest.votes_at[node as usize], forest.votes_at[node as usize + 1]);
+        for &(score, weight) in &forest.votes[first as usize..last as usize] {
+            self.vote(score, weight);
+        }
+    }
 
     #[inline(always)]
-    fn vote(&self, leaf: u32, scores: &mut [f32]) {
-        let (first, last) = (self.votes_at[leaf as usize], self.votes_at[leaf as usize + 1]);
-        for &(score, weight) in &self.votes[first as usize..last as usize] {
-            let score = &mut scores[score as usize];
-            *score = match self.aggregation {
-                Aggregation::Sum | Aggregation::Average(_) => *score + weight,
-                Aggregation::Min => score.min(weight),
-                Aggregation::Max => score.max(weight),
-            };
-        }
+    fn vote(&mut self, score: u32, weight: f32) {
+        let score = &mut self.scores[score as usize];
+        *score = match self.forest.aggregation {
+            Aggregation::Sum | Aggregation::Average(_) => *score + weight,
+            Aggregation::Min => score.min(weight),
+            Aggregation::Max => score.max(weight),
+        };
     }
 }
 

@@ -31,6 +31,73 @@ impl Sweep {
     }
 }
 
+/// A window at all its places over an image, whose channels are dense; a line is an image of one row.
+struct Windows<'s> {
+    rows: &'s Sweep,
+    cols: &'s Sweep,
+    /// Of the image.
+    offset: usize,
+    strides: [usize; 2],
+    is_line: bool,
+}
+
+impl<'s> Windows<'s> {
+    fn new(sweeps: &'s [Sweep], image: &View) -> Self {
+        const ONE: Sweep = Sweep {
+            count: 1,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            before: 0,
+            len: 1,
+        };
+        let (rows, cols) = match sweeps {
+            [rows, cols] => (rows, cols),
+            [cols] => (&ONE, cols),
+            _ => (&ONE, &ONE),
+        };
+        Self {
+            rows,
+            cols,
+            offset: image.offset,
+            strides: match image.strides[..] {
+                [_, _, rows, cols] => [rows, cols],
+                [_, _, cols] => [0, cols],
+                _ => [0, 0],
+            },
+            is_line: sweeps.len() == 1,
+        }
+    }
+
+    /// Places, row by row.
+    fn count(&self) -> usize {
+        self.rows.count * self.cols.count
+    }
+
+    fn taps(&self) -> usize {
+        self.rows.kernel * self.cols.kernel
+    }
+
+    /// The taps that do not lie in the padding, and where in the image.
+    fn inside(&self, place: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let (row, col) = (place / self.cols.count, place % self.cols.count);
+        (0..self.taps()).filter_map(move |tap| {
+            let y = self.rows.tap(row, tap / self.cols.kernel)?;
+            let x = self.cols.tap(col, tap % self.cols.kernel)?;
+            Some((tap, self.offset + y * self.strides[0] + x * self.strides[1]))
+        })
+    }
+
+    /// A buffer with as many channels for each place.
+    fn output(&self, buffer: usize, channels: usize) -> View {
+        let (rows, cols) = (self.rows.count, self.cols.count);
+        match self.is_line {
+            true => ordered(buffer, &[1, channels, cols], &[0, 2, 1]),
+            false => ordered(buffer, &[1, channels, rows, cols], &[0, 2, 3, 1]),
+        }
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn conv(&mut self, node: Node<'_>) -> Result<Value, PlanError> {
         let (input, around) = self.spatial_input(node)?;
@@ -52,28 +119,18 @@ impl Lowering<'_> {
         }
         let sweeps = self.sweeps(node, &input, &around, kernel)?;
         let input = self.with_dense_axis(input, 1);
-        let (rows, cols) = both(&sweeps);
+        let windows = Windows::new(&sweeps, &input);
         let group_columns = columns / groups;
         let width = group_columns.next_multiple_of(LANES);
-        let taps = rows.kernel * cols.kernel;
-        let shape: Vec<usize> = [1, columns]
-            .into_iter()
-            .chain(sweeps.iter().map(|sweep| sweep.count))
-            .collect();
-        let order: Vec<usize> = [0].into_iter().chain(2..shape.len()).chain([1]).collect();
-        let strides = spatial_strides(&input);
+        let taps = windows.taps();
         let mut outputs = Vec::new();
         for group in 0..groups {
             let (mut positions, mut segments) = (Vec::new(), Vec::<Segment>::new());
-            for place in 0..rows.count * cols.count {
-                let (row, col) = (place / cols.count, place % cols.count);
+            for place in 0..windows.count() {
                 let first = segments.len() as u32;
-                for tap in 0..taps {
-                    let inside = (rows.tap(row, tap / cols.kernel), cols.tap(col, tap % cols.kernel));
-                    let (Some(y), Some(x)) = inside else { continue };
-                    let x = (input.offset + y * strides[0] + x * strides[1] + group * depth) as u32;
+                for (tap, x) in windows.inside(place) {
                     let segment = Segment {
-                        x,
+                        x: (x + group * depth) as u32,
                         row: (tap * depth) as u32,
                         len: depth as u32,
                     };
@@ -107,12 +164,9 @@ impl Lowering<'_> {
                     own.ok_or_else(|| node.refused("its bias has another number of channels than its weights"))?;
                 own_bias[..group_columns].copy_from_slice(own);
             }
-            let mut shape = shape.clone();
-            shape[1] = group_columns;
-            let to = ordered(self.buffers.len(), &shape, &order);
+            let to = windows.output(self.buffers.len(), group_columns);
             let step = Affine {
                 input: input.buffer,
-                output: to.buffer,
                 positions,
                 segments,
                 weights: matrix,
@@ -120,6 +174,7 @@ impl Lowering<'_> {
                 columns: group_columns,
                 activation: Activation::Identity,
                 after: None,
+                alike: Vec::new(),
             };
             self.push(to.len(), Step::Affine(step));
             outputs.push(Value::Computed(to));
@@ -151,26 +206,15 @@ impl Lowering<'_> {
         let sweeps = self.sweeps(node, &input, &around, &kernel)?;
         let input = self.with_dense_axis(input, 1);
         let columns = input.shape[1];
-        let (rows, cols) = both(&sweeps);
-        let strides = spatial_strides(&input);
+        let windows = Windows::new(&sweeps, &input);
         let counts_padding = node.int("count_include_pad", 0) != 0;
-        let shape: Vec<usize> = [1, columns]
-            .into_iter()
-            .chain(sweeps.iter().map(|sweep| sweep.count))
-            .collect();
-        let order: Vec<usize> = [0].into_iter().chain(2..shape.len()).chain([1]).collect();
         let (mut positions, mut taps, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for place in 0..rows.count * cols.count {
-            let (row, col) = (place / cols.count, place % cols.count);
+        for place in 0..windows.count() {
             let first = taps.len() as u32;
-            for tap in 0..rows.kernel * cols.kernel {
-                if let (Some(y), Some(x)) = (rows.tap(row, tap / cols.kernel), cols.tap(col, tap % cols.kernel)) {
-                    taps.push((input.offset + y * strides[0] + x * strides[1]) as u32);
-                }
-            }
+            taps.extend(windows.inside(place).map(|(_, x)| x as u32));
             let last = taps.len() as u32;
             let count = if counts_padding {
-                rows.kernel * cols.kernel
+                windows.taps()
             } else {
                 (last - first) as usize
             };
@@ -181,10 +225,9 @@ impl Lowering<'_> {
                 last,
             });
         }
-        let to = ordered(self.buffers.len(), &shape, &order);
+        let to = windows.output(self.buffers.len(), columns);
         let step = Pool {
             input: input.buffer,
-            output: to.buffer,
             columns,
             is_max,
             positions,
@@ -280,31 +323,5 @@ impl Lowering<'_> {
         let counts: Vec<usize> = sweeps.iter().map(|sweep| sweep.count).collect();
         Self::bounded(&counts)?;
         Ok(sweeps)
-    }
-}
-
-/// Rows and columns; a line has one row.
-fn both(sweeps: &[Sweep]) -> (&Sweep, &Sweep) {
-    const ONE: Sweep = Sweep {
-        count: 1,
-        kernel: 1,
-        stride: 1,
-        dilation: 1,
-        before: 0,
-        len: 1,
-    };
-    match sweeps {
-        [rows, cols] => (rows, cols),
-        [cols] => (&ONE, cols),
-        _ => (&ONE, &ONE),
-    }
-}
-
-/// Strides of rows and columns.
-fn spatial_strides(view: &View) -> [usize; 2] {
-    match view.strides[..] {
-        [_, _, rows, cols] => [rows, cols],
-        [_, _, cols] => [0, cols],
-        _ => [0, 0],
     }
 }

@@ -82,7 +82,6 @@ impl<'a> Lowering<'a> {
             to.len(),
             Step::Map(Map {
                 input: view.buffer,
-                output: to.buffer,
                 function,
                 runs,
                 step,
@@ -162,7 +161,6 @@ impl<'a> Lowering<'a> {
                 function,
                 a: Self::operand(&a),
                 b: Self::operand(&b),
-                output: to.buffer,
                 runs,
                 a_step,
                 b_step,
@@ -299,7 +297,6 @@ impl<'a> Lowering<'a> {
             to.len(),
             Step::Rows(Rows {
                 input: view.buffer,
-                output: to.buffer,
                 function,
                 len,
                 rows,

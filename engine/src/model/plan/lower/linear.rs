@@ -70,34 +70,39 @@ impl Lowering<'_> {
         let mut shape = input.shape.clone();
         shape[last] = columns;
         Self::bounded(&shape)?;
+        let weights = padded_rows(weights.f32s().unwrap_or(&[]), columns);
+        let bias = vec![0.0; columns.next_multiple_of(LANES)];
+        Ok(View::whole(self.affine_rows(&input, weights, bias, columns), shape))
+    }
+
+    /// The rows along the last axis of a value, which are dense, through padded weights: the buffer with a row for each.
+    pub(super) fn affine_rows(&mut self, input: &View, weights: Vec<f32>, bias: Vec<f32>, columns: usize) -> usize {
+        let last = input.rank() - 1;
+        let len = input.shape[last] as u32;
         let rows = input.sliced(last, 0, 1, 1);
-        let segments: Vec<Segment> = rows
-            .places()
-            .map(|x| Segment {
-                x: x as u32,
-                row: 0,
-                len: inputs as u32,
-            })
-            .collect();
+        let segment = |x: usize| Segment {
+            x: x as u32,
+            row: 0,
+            len,
+        };
+        let segments: Vec<Segment> = rows.places().map(segment).collect();
         let position = |row: usize| Position {
             out: (row * columns) as u32,
             first: row as u32,
             last: row as u32 + 1,
         };
-        let to = View::whole(self.buffers.len(), shape);
         let step = Affine {
             input: input.buffer,
-            output: to.buffer,
             positions: (0..segments.len()).map(position).collect(),
             segments,
-            weights: padded_rows(weights.f32s().unwrap_or(&[]), columns),
-            bias: vec![0.0; columns.next_multiple_of(LANES)],
+            weights,
+            bias,
             columns,
             activation: Activation::Identity,
             after: None,
+            alike: Vec::new(),
         };
-        self.push(to.len(), Step::Affine(step));
-        Ok(to)
+        self.push(rows.len() * columns, Step::Affine(step))
     }
 }
 

@@ -9,6 +9,7 @@
 mod convolution;
 mod elementwise;
 mod ensemble;
+mod forest;
 mod linear;
 mod rearrange;
 mod recurrent;
@@ -245,21 +246,21 @@ impl<'a> Lowering<'a> {
         whole
     }
 
-    /// Refuses a value that would need more memory than a whole plan may have.
+    /// Refuses a value that has no elements, or would need more memory than a whole plan may have.
     fn bounded(shape: &[usize]) -> Result<(), PlanError> {
         let elements = shape
             .iter()
             .try_fold(1_usize, |count, len| count.checked_mul(*len))
             .unwrap_or(usize::MAX);
-        match elements <= MEMORY_MAX {
-            true => Ok(()),
-            false => Err(PlanError::TooLarge { elements }),
+        match elements {
+            0 => Err(PlanError::Empty { shape: shape.to_vec() }),
+            1..=MEMORY_MAX => Ok(()),
+            _ => Err(PlanError::TooLarge { elements }),
         }
     }
 
     /// A new buffer for the step that is pushed next.
     fn push(&mut self, len: usize, step: Step) -> usize {
-        debug_assert_eq!(step.output(), self.buffers.len());
         self.buffers.push(len);
         self.shared.push(false);
         self.steps.push(step);
@@ -268,12 +269,10 @@ impl<'a> Lowering<'a> {
 
     fn copy_into(&mut self, from: &View, to: &View, len: usize) {
         let (runs, step, _) = runs(to, from, None);
-        let output = self.buffers.len();
         self.push(
             len,
             Step::Map(Map {
                 input: from.buffer,
-                output,
                 function: Activation::Identity,
                 runs,
                 step,

@@ -337,27 +337,21 @@ impl<'a> Lowering<'a> {
         };
         let to = ordered(self.buffers.len(), &shape, &by_stride(like));
         let mut at = 0;
-        let mut parts = Vec::new();
+        let (mut parts, mut runs) = (Vec::new(), Vec::new());
         for (value, view) in values.iter().zip(&views) {
             let place = to.sliced(axis, at, 1, view.shape[axis]);
             at += view.shape[axis];
             if view.len() == 0 {
                 continue;
             }
-            let (runs, step) = part_runs(&place, view);
+            let (own, step) = part_runs(&place, view);
+            runs.extend(own.into_iter().map(|run| (parts.len() as u32, run)));
             parts.push(Part {
                 from: Self::operand(value),
-                runs,
                 step,
             });
         }
-        self.push(
-            to.len(),
-            Step::Join(Join {
-                output: to.buffer,
-                parts,
-            }),
-        );
+        self.push(to.len(), Step::Join(Join { parts, runs }));
         Ok(Value::Computed(to))
     }
 

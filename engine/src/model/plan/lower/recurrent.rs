@@ -1,10 +1,9 @@
 //! LSTM and GRU: what their rows contribute becomes an affine step, the recurrence a step of its own.
 
 use super::super::PlanError;
-use super::super::kernels::activation::Activation;
 use super::super::kernels::recurrent::{Direction, Gru, Layout, Lstm};
 use super::super::onnx::Node;
-use super::super::step::{Affine, LANES, Position, Segment, Step};
+use super::super::step::{LANES, Step};
 use super::super::tensor::View;
 use super::{Lowering, Value};
 
@@ -23,16 +22,12 @@ impl<'a> Lowering<'a> {
         // The inner half of the sigmoids of input, output and forget gate.
         let (layout, input, directions) =
             self.recurrent(node, &[0.5, 0.5, 0.5, 1.0], 4, &["Sigmoid", "Tanh", "Tanh"])?;
-        let output = self.buffers.len();
-        self.push(
-            layout.len(),
-            Step::Lstm(Lstm {
-                input,
-                output,
-                layout,
-                directions: directions.clone(),
-            }),
-        );
+        let step = Lstm {
+            input,
+            layout,
+            directions: directions.clone(),
+        };
+        let output = self.push(layout.len(), Step::Lstm(step));
         self.tell_recurrent(node, layout, output, &directions);
         if let Some(name) = node.output(2) {
             let cells = View {
@@ -48,16 +43,12 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn gru(&mut self, node: Node<'a>) -> Result<(), PlanError> {
         let (layout, input, directions) = self.recurrent(node, &[0.5, 0.5, 1.0], 3, &["Sigmoid", "Tanh"])?;
-        let output = self.buffers.len();
-        self.push(
-            layout.len(),
-            Step::Gru(Gru {
-                input,
-                output,
-                layout,
-                directions: directions.clone(),
-            }),
-        );
+        let step = Gru {
+            input,
+            layout,
+            directions: directions.clone(),
+        };
+        let output = self.push(layout.len(), Step::Gru(step));
         self.tell_recurrent(node, layout, output, &directions);
         Ok(())
     }
@@ -199,33 +190,7 @@ impl<'a> Lowering<'a> {
             }
         }
         let input = self.with_dense_axis(input, 2);
-        let projected = self.buffers.len();
-        let segments: Vec<Segment> = input
-            .sliced(2, 0, 1, 1)
-            .places()
-            .map(|x| Segment {
-                x: x as u32,
-                row: 0,
-                len: inputs as u32,
-            })
-            .collect();
-        let position = |time: usize| Position {
-            out: (time * columns) as u32,
-            first: time as u32,
-            last: time as u32 + 1,
-        };
-        let step = Affine {
-            input: input.buffer,
-            output: projected,
-            positions: (0..times).map(position).collect(),
-            segments,
-            weights,
-            bias,
-            columns,
-            activation: Activation::Identity,
-            after: None,
-        };
-        self.push(times * columns, Step::Affine(step));
+        let projected = self.affine_rows(&input, weights, bias, columns);
         self.shared[projected] = true;
         Ok((layout, projected, directions))
     }

@@ -12,6 +12,7 @@ pub(super) enum Attribute<'a> {
     Floats(&'a [f32]),
     Text(&'a str),
     Texts(Vec<&'a str>),
+    Tensor(Box<pb::TensorProto>),
 }
 
 pub(super) fn node(
@@ -52,6 +53,10 @@ pub(super) fn node(
                 attribute.strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
                 AttributeType::Strings
             }
+            Attribute::Tensor(value) => {
+                attribute.t = Some((**value).clone());
+                AttributeType::Tensor
+            }
         };
         attribute.r#type = kind as i32;
         attribute
@@ -83,6 +88,16 @@ pub(super) fn integers(name: &str, values: &[i64]) -> pb::TensorProto {
         dims: vec![values.len() as i64],
         data_type: DataType::Int64 as i32,
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
+pub(super) fn bytes(name: &str, values: &[u8]) -> pb::TensorProto {
+    pb::TensorProto {
+        name: name.to_owned(),
+        dims: vec![values.len() as i64],
+        data_type: DataType::Uint8 as i32,
+        raw_data: values.to_vec(),
         ..Default::default()
     }
 }

@@ -2,44 +2,44 @@
 
 use std::fs;
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
 use super::super::Plan;
 use super::{description, vectors};
 
-/// Marsaglia's xorshift64.
-struct Dice(u64);
+/// A number below `sides`.
+fn roll(dice: &mut ChaCha8Rng, sides: usize) -> usize {
+    dice.next_u32() as usize % sides.max(1)
+}
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % sides.max(1)
-    }
-
-    /// Some bytes of `file` changed, left out, or said twice.
-    fn damaged(&mut self, file: &[u8]) -> Vec<u8> {
-        let mut file = file.to_vec();
-        for _ in 0..=self.roll(4) {
-            // Names, shapes and attributes stand at the ends; in between are weights.
-            let near = self.roll(file.len().min(1500));
-            let place = if self.roll(2) == 0 { near } else { file.len() - 1 - near };
-            match self.roll(4) {
-                0 => file[place] ^= 1 << self.roll(8),
-                1 => file[place] = self.roll(256) as u8,
-                2 => drop(file.drain(place..(place + self.roll(5)).min(file.len()))),
-                _ => file.insert(place, self.roll(256) as u8),
-            }
+/// Some bytes of `file` changed, left out, or said twice.
+fn damaged(dice: &mut ChaCha8Rng, file: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    for _ in 0..=roll(dice, 4) {
+        // Names, shapes and attributes stand at the ends; in between are weights.
+        let near = roll(dice, file.len().min(1500));
+        let place = if roll(dice, 2) == 0 {
+            near
+        } else {
+            file.len() - 1 - near
+        };
+        match roll(dice, 4) {
+            0 => file[place] ^= 1 << roll(dice, 8),
+            1 => file[place] = roll(dice, 256) as u8,
+            2 => drop(file.drain(place..(place + roll(dice, 5)).min(file.len()))),
+            _ => file.insert(place, roll(dice, 256) as u8),
         }
-        file
     }
+    file
 }
 
 /// How many of so many damaged files were still models.
 fn survivors(file: &[u8], output: &str, shape: &[usize], times: usize) -> usize {
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut dice = ChaCha8Rng::seed_from_u64(1);
     (0..times)
         .filter(|_| {
-            let Ok(plan) = Plan::compile(&dice.damaged(file), output, shape) else {
+            let Ok(plan) = Plan::compile(&damaged(&mut dice, file), output, shape) else {
                 return false;
             };
             let mut memory = plan.memory();

@@ -3,11 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
 use super::*;
 
 mod build;
 mod damaged;
 mod operators;
+mod processors;
+mod sliding;
 mod trees;
 
 fn vectors() -> Option<PathBuf> {
@@ -17,6 +22,24 @@ fn vectors() -> Option<PathBuf> {
     }
     eprintln!("skipped: no reference models at {}", path.display());
     None
+}
+
+/// Numbers between -1 and 1, the same for the same seed.
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    // 24 bits: all that a float of this size holds.
+    let mut next = || (dice.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    (0..count).map(|_| next()).collect()
+}
+
+/// The models of a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = files
+        .filter_map(|name| name.into_string().unwrap().strip_suffix(".onnx").map(str::to_owned))
+        .collect();
+    names.sort();
+    names
 }
 
 fn floats(path: &Path) -> Vec<f32> {
@@ -43,20 +66,7 @@ fn description(folder: &Path, name: &str) -> (Vec<usize>, String) {
 fn every_reference_model_answers_as_onnxruntime_did() {
     let Some(folder) = vectors() else { return };
     let mut failed = Vec::new();
-    let mut names: Vec<String> = fs::read_dir(&folder)
-        .unwrap()
-        .filter_map(|entry| {
-            entry
-                .unwrap()
-                .file_name()
-                .into_string()
-                .unwrap()
-                .strip_suffix(".onnx")
-                .map(str::to_owned)
-        })
-        .collect();
-    names.sort();
-    for name in names {
+    for name in names(&folder) {
         let onnx = fs::read(folder.join(format!("{name}.onnx"))).unwrap();
         if !folder.join(format!("{name}.io.json")).exists() {
             println!("{name}: no description");

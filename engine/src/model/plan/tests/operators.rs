@@ -8,6 +8,7 @@ use tract_onnx::tract_hir::infer::InferenceFact;
 
 use super::super::Plan;
 use super::build::{Attribute, floats, integers, model, node};
+use super::noise;
 
 /// What tract makes of a model for one input.
 fn judge(proto: &pb::ModelProto, shape: &[usize], x: &[f32]) -> TractResult<Vec<f32>> {
@@ -16,18 +17,6 @@ fn judge(proto: &pb::ModelProto, shape: &[usize], x: &[f32]) -> TractResult<Vec<
     let plan = graph.into_typed()?.into_decluttered()?.into_runnable()?;
     let outputs = plan.run(tvec![Tensor::from_shape(shape, x)?.into_tvalue()])?;
     Ok(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
-}
-
-/// Numbers that look random, between -1 and 1, and the same each time.
-fn noise(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 /// The plan answers as tract does; where tract refuses the model there is nothing to compare.
