@@ -1,6 +1,8 @@
 //! The trades of the last moments: four windows over one ring, two by count and two by venue time, and two more that know
 //! prices where somebody asked for them.
 
+use std::ops::Range;
+
 use super::window::Sum;
 
 /// Trades that the ring keeps; a window by time holds at most so many. A power of two.
@@ -171,11 +173,7 @@ impl TradeTape {
 
     fn expire_windows(&mut self, now_ns: u64) {
         for (window, span_ns) in [(&mut self.last_1s, SECOND_NS), (&mut self.last_10s, 10 * SECOND_NS)] {
-            while window.tail < self.pushed {
-                let oldest = &self.entries[slot(window.tail)];
-                if now_ns - oldest.at_ns < span_ns {
-                    break;
-                }
+            while let Some(oldest) = overdue(&self.entries, window.tail..self.pushed, now_ns, span_ns) {
                 window.drop_oldest(oldest);
             }
         }
@@ -246,11 +244,7 @@ impl TradeTape {
             return;
         };
         for (window, span_ns) in prices.iter_mut().zip([10 * SECOND_NS, 60 * SECOND_NS]) {
-            while window.trades.tail < self.pushed {
-                let oldest = &self.entries[slot(window.trades.tail)];
-                if now_ns - oldest.at_ns < span_ns {
-                    break;
-                }
+            while let Some(oldest) = overdue(&self.entries, window.trades.tail..self.pushed, now_ns, span_ns) {
                 window.drop_oldest(oldest);
             }
         }
@@ -264,6 +258,13 @@ impl TradeTape {
             }
         }
     }
+}
+
+/// The oldest of these trades, if a window of that span has left it behind.
+#[inline]
+fn overdue(entries: &[Entry], numbers: Range<u64>, now_ns: u64, span_ns: u64) -> Option<&Entry> {
+    let oldest = &entries[slot(numbers.start)];
+    (!numbers.is_empty() && now_ns - oldest.at_ns >= span_ns).then_some(oldest)
 }
 
 fn slot(number: u64) -> usize {

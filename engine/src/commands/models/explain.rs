@@ -8,6 +8,7 @@ use super::super::{Failure, Outcome};
 use super::{Files, in_short, label, load, of_model};
 use crate::features::{Feature, warm_up_of};
 use crate::model::Model;
+use crate::model::plan::StepSummary;
 
 pub(super) fn run(files: &Files) -> Outcome {
     let mut out = std::io::stdout().lock();
@@ -37,6 +38,16 @@ fn in_words(name: &str, model: &Model) -> String {
     for (key, value) in &contract.training {
         line(format!("  training   {key}: {value}"));
     }
+    let steps = model.plan().describe();
+    let weights: usize = steps.iter().map(|step| step.weights).sum();
+    line(format!(
+        "  runs       {} steps, {weights} parameters, {} bytes for each instrument:",
+        steps.len(),
+        model.plan().memory_bytes()
+    ));
+    for step in &steps {
+        line(format!("    {:<8} {:<44} {}", step.kernel, step.detail, amount(step)));
+    }
     line(format!(
         "  looks at   (value - mean) / scale, kept within {:.4}, of these, at {} {}:",
         contract.clip,
@@ -61,6 +72,14 @@ fn in_words(name: &str, model: &Model) -> String {
     text
 }
 
+/// How much is done for a prediction: for the first of a window, and for the next ones where they need less.
+fn amount(step: &StepSummary) -> String {
+    match step.slide < step.alone {
+        true => format!("{} {}, {} with each further row", step.alone, step.unit, step.slide),
+        false => format!("{} {}", step.alone, step.unit),
+    }
+}
+
 fn as_json(name: &str, model: &Model) -> serde_json::Value {
     let contract = model.contract();
     let columns = contract.features.iter().zip(model.features().map(Feature::def));
@@ -76,5 +95,13 @@ fn as_json(name: &str, model: &Model) -> serde_json::Value {
     value["columns"] = json!(columns);
     value["clip"] = json!(contract.clip);
     value["label"] = json!(label(contract));
+    value["memory_bytes"] = json!(model.plan().memory_bytes());
+    let steps = model.plan().describe().into_iter().map(|step| {
+        json!({
+            "kernel": step.kernel, "detail": step.detail, "unit": step.unit, "alone": step.alone,
+            "slide": step.slide, "weights": step.weights,
+        })
+    });
+    value["steps"] = steps.collect();
     value
 }

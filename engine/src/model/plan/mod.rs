@@ -11,8 +11,10 @@
 //! - `onnx.rs`, `tensor.rs`: nodes, constants, and views of values.
 //! - `lower/`: from nodes to steps, by families of operators.
 //! - `step.rs`: what a plan consists of; `kernels/`: what runs it.
-//! - `items.rs`, `passes.rs`: what of each step is computed, the first time and when the window has moved by a row.
+//! - `items.rs`, `passes.rs`: what of each step is computed, the first time and when the window has moved by a row;
+//!   `describe.rs` says it.
 
+mod describe;
 mod items;
 mod kernels;
 mod lower;
@@ -27,6 +29,7 @@ use pulp::Arch;
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework as _;
 
+pub use describe::StepSummary;
 use passes::Passes;
 use step::Step;
 

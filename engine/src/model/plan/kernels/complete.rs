@@ -78,6 +78,11 @@ impl Layout {
 }
 
 impl Complete {
+    /// How many trees, and how deep they are.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.nodes.len() >> self.depth, self.depth)
+    }
+
     /// The trees below those roots; `None` where they are too deep, or would grow by too much. `vote`: the only one of a
     /// leaf, if it has one.
     pub(crate) fn of(

@@ -54,6 +54,16 @@ pub(crate) enum Group {
     Listed(usize, Vec<u32>),
 }
 
+impl Group {
+    /// How many trees, and how deep they are.
+    fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Complete(complete) => complete.shape(),
+            Self::Listed(depth, roots) => (roots.len(), *depth),
+        }
+    }
+}
+
 /// How the votes for one score become it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aggregation {
@@ -99,6 +109,19 @@ impl Forest {
             Finish::Two(_) => 2,
             _ => self.base.len(),
         }
+    }
+
+    pub(crate) fn trees(&self) -> usize {
+        self.groups.iter().map(|group| group.shape().0).sum()
+    }
+
+    /// How many comparisons an answer takes.
+    pub(crate) fn comparisons(&self) -> usize {
+        let of_group = |group: &Group| {
+            let (trees, depth) = group.shape();
+            trees * depth
+        };
+        self.groups.iter().map(of_group).sum()
     }
 
     /// What the buffer needs.
