@@ -141,6 +141,8 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 }
 
 /// e to the power of x.
+// Inlined into code for an instruction set, rounding is an instruction and not a call.
+#[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     if x.is_nan() {
         return x;

@@ -133,6 +133,7 @@ fn reduced(function: RowFunction, row: &[f32]) -> f32 {
 }
 
 /// A row to a row.
+#[inline(always)]
 pub(in super::super) fn spread(function: RowFunction, row: &[f32], out: &mut [f32]) {
     let greatest = || row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let divided = |out: &mut [f32], by: f32| {

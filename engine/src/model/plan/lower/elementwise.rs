@@ -338,6 +338,9 @@ impl<'a> Lowering<'a> {
                 .ok_or_else(|| node.refused("its axes are not there"))?,
         };
         axes.sort_unstable();
+        if axes.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(node.refused("it names an axis twice"));
+        }
         let out = self.reduced(view, &axes, function);
         let out = match after {
             Some(function) => self.mapped(out, function),

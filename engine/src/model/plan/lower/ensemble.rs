@@ -6,7 +6,8 @@ use super::super::kernels::trees::Finish;
 use super::super::onnx::Node;
 use super::super::step::{Binary, RowFunction, Step};
 use super::super::tensor::{Data, Tensor, View};
-use super::forest::{Kind, forest};
+use super::forest::forest;
+use super::listing::Kind;
 use super::{Lowering, Value};
 
 impl<'a> Lowering<'a> {

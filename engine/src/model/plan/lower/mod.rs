@@ -11,6 +11,7 @@ mod elementwise;
 mod ensemble;
 mod forest;
 mod linear;
+mod listing;
 mod rearrange;
 mod recurrent;
 

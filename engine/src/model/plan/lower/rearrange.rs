@@ -35,7 +35,7 @@ impl<'a> Lowering<'a> {
                     order => order.iter().map(|axis| axis_of(*axis, rank)).collect(),
                 };
                 let order = order
-                    .filter(|order| order.len() == rank)
+                    .filter(|order| order.len() == rank && (0..rank).all(|axis| order.contains(&axis)))
                     .ok_or_else(|| node.refused("its order of axes is wrong"))?;
                 match value {
                     Value::Padded(view, around) => {

@@ -99,6 +99,26 @@ impl Layer {
     }
 }
 
+#[test]
+fn an_axis_is_named_once() {
+    let twice = [
+        node("ReduceSum", "", &["x", "axes"], &["y"], &[]),
+        node(
+            "Transpose",
+            "",
+            &["x"],
+            &["y"],
+            &[("perm", Attribute::Ints(&[1, 0, 1]))],
+        ),
+    ];
+    for node in twice {
+        let op = node.op_type.clone();
+        let proto = model(&[1, 4, 3], vec![node], vec![integers("axes", &[1, -1, -2])]);
+        let refusal = Plan::of_proto(&proto, "y", &[1, 4, 3]).unwrap_err().to_string();
+        assert!(refusal.contains(&op) && refusal.contains(" ax"), "{refusal}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 4096, ..ProptestConfig::default() })]
 
