@@ -27,6 +27,7 @@ FAMILY = {
 VOTERS = ("logistic_v1", "mlp_v1", "gbdt_v1")
 WINDOW_MAX = max(recipe.window for recipe in nets.RECIPES.values())
 TEST_FROM = 0.8  # where in each table the test begins
+OWN_TEST_FROM = 0.6  # the same in a recording that a model is fitted to for once
 VALIDATION = 0.1  # the share of each table before the test that chooses epochs, rounds and weights
 
 
@@ -76,6 +77,8 @@ class Vote:
     window = 1
 
     def __init__(self, parts):
+        parts = list(parts)
+        self.weights = {name: weight for name, weight, _ in parts}
         self.parts = [(name, weight, predictor) for name, weight, predictor in parts if weight > 0.0]
 
     def __call__(self, x, places):
@@ -143,7 +146,8 @@ def file(name, predictor, contract):
 def describe(predictor, features):
     """What it is, in a sentence without its subject."""
     if isinstance(predictor, Vote):
-        return "a weighted vote (" + ", ".join(f"{weight:g} of {name}" for name, weight, _ in predictor.parts) + "), one graph"
+        votes = ", ".join(f"{weight or 'none'} of {name}" for name, weight in predictor.weights.items())
+        return f"a weighted vote in one graph, {votes} (of the weights in tenths those with the least log loss on the rows that choose)"
     if isinstance(predictor, trees.Predictor):
         forest = predictor.forest
         return f"gradient-boosted trees (LightGBM), {len(forest.roots)} of depth {forest.depth} at most, softmax"
