@@ -1,11 +1,13 @@
 """Trees keep their decisions in f32, graphs say what the nets say, and a fit sees no more than it is given."""
 
+import types
 import unittest
 
 import numpy as np
 import onnxruntime
 
 import family
+import files
 import graph
 import judge
 import nets
@@ -108,6 +110,22 @@ class Graphs(unittest.TestCase):
             changed[rows.places[0] - back] += 1.0
             differs = bool((predictor(changed, rows.places[:1]) != base).any())
             self.assertEqual(differs, back < nets.TCN_WINDOW, f"{back} rows back")
+
+
+class Checks(unittest.TestCase):
+    def test_a_file_that_answers_otherwise_is_not_written(self):
+        split = split_of(1500)
+        fitted = family.fit("logistic_v1", split, 7, {"epochs": 1})
+        answers = fitted.predictor(split.x, split.validation.places)
+        run = types.SimpleNamespace(
+            fitted={"logistic_v1": fitted}, answers={"logistic_v1": answers}, split=split, test=split.validation
+        )
+        contract = graph.contract("logistic_v1", "1.0.0", FEATURES, split.scaling, 1, split.alpha, {})
+        onnx = family.file("logistic_v1", fitted.predictor, contract)
+        self.assertLess(files.check(run, "logistic_v1", onnx).difference, 1e-6)
+        fitted.predictor.net["dense0.bias"] = fitted.predictor.net["dense0.bias"] + np.float32([1e-4, 0.0, 0.0])
+        with self.assertRaisesRegex(SystemExit, "otherwise than training"):
+            files.check(run, "logistic_v1", family.file("logistic_v1", fitted.predictor, contract))
 
 
 class Fits(unittest.TestCase):
