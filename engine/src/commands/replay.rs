@@ -28,7 +28,7 @@ pub(super) struct Args {
     capture: Vec<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
-    /// The model: an ONNX file, or builtin:mlp_v1
+    /// The model: an ONNX file, or one that is compiled in: builtin:logistic_v1, mlp_v1, lstm_v1, tcn_v1, gbdt_v1, ensemble_v1
     #[arg(long, default_value = "builtin:mlp_v1")]
     model: String,
     /// Pace: 1 as recorded, any factor, or max

@@ -209,7 +209,11 @@ pub(super) fn resolve(file: File) -> Result<Config, ConfigError> {
         return Err(value("model.signal_threshold", threshold, "a probability, 0 to 1"));
     }
     if file.model.path.is_empty() {
-        return Err(value("model.path", "", "name an ONNX file, or builtin:mlp_v1"));
+        return Err(value(
+            "model.path",
+            "",
+            "name an ONNX file, or one that is compiled in, such as builtin:mlp_v1",
+        ));
     }
     let source = ModelSource::from(file.model.path.as_str());
     if file.model.shadows.len() > SHADOWS_MAX {

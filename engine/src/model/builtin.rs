@@ -5,8 +5,15 @@ use std::sync::Arc;
 use super::load::{LoadError, Model};
 use crate::config::{ModelConfig, ModelSource};
 
-/// Name and bytes of each.
-const BUILTIN: [(&str, &[u8]); 1] = [("mlp_v1", include_bytes!("../../models/mlp_v1.onnx"))];
+/// Name and bytes of each; `engine/models/README.md` compares them.
+const BUILTIN: [(&str, &[u8]); 6] = [
+    ("logistic_v1", include_bytes!("../../models/logistic_v1.onnx")),
+    ("mlp_v1", include_bytes!("../../models/mlp_v1.onnx")),
+    ("lstm_v1", include_bytes!("../../models/lstm_v1.onnx")),
+    ("tcn_v1", include_bytes!("../../models/tcn_v1.onnx")),
+    ("gbdt_v1", include_bytes!("../../models/gbdt_v1.onnx")),
+    ("ensemble_v1", include_bytes!("../../models/ensemble_v1.onnx")),
+];
 
 /// Why a configured model cannot be used.
 #[derive(Debug, thiserror::Error)]
