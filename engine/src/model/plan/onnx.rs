@@ -83,6 +83,12 @@ impl<'a> Node<'a> {
         texts.iter().map(|text| std::str::from_utf8(text).unwrap_or(""))
     }
 
+    /// Whether an attribute is a tensor of doubles.
+    pub(super) fn is_double(self, name: &str) -> bool {
+        let proto = self.attribute(name).and_then(|attribute| attribute.t.as_ref());
+        proto.is_some_and(|proto| proto.data_type == DataType::Double as i32)
+    }
+
     /// An attribute that is a tensor.
     pub(super) fn tensor_of(self, name: &str) -> Result<Option<Tensor>, PlanError> {
         let proto = self.attribute(name).and_then(|attribute| attribute.t.as_ref());

@@ -65,16 +65,15 @@ fn feature_of(node: Node<'_>, id: i64, features: usize) -> Result<u32, PlanError
 impl Listing {
     /// Nodes that are named by tree and number.
     pub(super) fn by_name(node: Node<'_>, kind: Kind, features: usize) -> Result<Self, PlanError> {
-        if [
+        // They are there for doubles alone.
+        let tensors = [
             "nodes_values_as_tensor",
             "class_weights_as_tensor",
             "target_weights_as_tensor",
             "base_values_as_tensor",
-        ]
-        .iter()
-        .any(|name| node.has(name))
-        {
-            return Err(node.refused("it computes in doubles: convert it for floats"));
+        ];
+        if tensors.iter().any(|name| node.has(name)) {
+            return Err(node.refused(DOUBLES));
         }
         let (tree_ids, node_ids) = (node.ints("nodes_treeids"), node.ints("nodes_nodeids"));
         let (feature_ids, thresholds) = (node.ints("nodes_featureids"), node.floats("nodes_values"));
@@ -144,6 +143,12 @@ impl Listing {
 
     /// Nodes that name each other by their places; leaves, which have lists of their own, come to stand behind them.
     pub(super) fn by_place(node: Node<'_>, features: usize) -> Result<Self, PlanError> {
+        if ["nodes_splits", "leaf_weights", "membership_values"]
+            .iter()
+            .any(|name| node.is_double(name))
+        {
+            return Err(node.refused(DOUBLES));
+        }
         let floats = |name: &str| match node.tensor_of(name)?.map(|tensor| tensor.data) {
             Some(Data::F32(values)) => Ok(values),
             None => Ok(Vec::new()),
@@ -220,3 +225,6 @@ impl Listing {
 
 /// More scores are not formed.
 pub(super) const SCORES_MAX: u32 = 1 << 16;
+
+/// A threshold that is rounded may send a value the other way.
+const DOUBLES: &str = "it computes in doubles: convert the model for floats";

@@ -12,8 +12,10 @@ mod ensemble;
 mod forest;
 mod linear;
 mod listing;
+mod pieces;
 mod rearrange;
 mod recurrent;
+mod rows;
 
 use std::collections::{HashMap, HashSet};
 

@@ -358,3 +358,21 @@ fn labels_are_refused_with_what_to_take_instead() {
     let refusal = Plan::of_proto(&model(&[1, 1], vec![node], Vec::new()), "y", &[1, 1]).unwrap_err();
     assert!(refusal.to_string().contains("take its second output"), "{refusal}");
 }
+
+#[test]
+fn doubles_are_refused() {
+    let splits = pb::TensorProto {
+        dims: vec![1],
+        data_type: pb::tensor_proto::DataType::Double as i32,
+        double_data: vec![0.1],
+        ..Default::default()
+    };
+    for (op, attribute) in [
+        ("TreeEnsemble", "nodes_splits"),
+        ("TreeEnsembleRegressor", "nodes_values_as_tensor"),
+    ] {
+        let node = node(op, "ai.onnx.ml", &["x"], &["y"], &[(attribute, tensor(splits.clone()))]);
+        let refusal = Plan::of_proto(&model(&[1, 1], vec![node], Vec::new()), "y", &[1, 1]).unwrap_err();
+        assert!(refusal.to_string().contains("doubles"), "{refusal}");
+    }
+}
