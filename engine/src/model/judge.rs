@@ -52,7 +52,7 @@ pub(super) fn self_check(
 ) -> Result<Judgement, LoadError> {
     let clip = clip.min(f32::MAX.sqrt());
     let mut random = noise();
-    let mut memory = plan.memory();
+    let (mut memory, mut slid) = (plan.memory(), plan.memory());
     let mut largest_difference = 0.0_f32;
     for (kind, (input, times)) in INPUTS.into_iter().enumerate() {
         for _ in 0..times {
@@ -70,6 +70,15 @@ pub(super) fn self_check(
             if !is_distribution(&answer) {
                 let source = PredictError::NotADistribution { probabilities: answer };
                 return Err(LoadError::SelfCheck { input, source });
+            }
+            // As the engine runs it: row by row, with an answer to each.
+            let mut of_slide = [0.0; 3];
+            for row in given.chunks(plan.row_len()) {
+                plan.next_row(&mut slid).copy_from_slice(row);
+                of_slide.copy_from_slice(plan.run(&mut slid));
+            }
+            if of_slide.map(f32::to_bits) != answer.map(f32::to_bits) {
+                return Err(LoadError::Slides { input });
             }
             let Ok(reference) = &mut judge else { continue };
             match reference.answer(&given) {

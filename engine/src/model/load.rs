@@ -161,6 +161,14 @@ pub enum LoadError {
         /// tract's answer.
         reference: [f32; 3],
     },
+    /// The plan answers something else row by row than to the same window as a whole.
+    #[error(
+        "on {input} the compiled model answers a window that has slid otherwise than the same window as a whole: this is a fault of the engine, please report it with the file"
+    )]
+    Slides {
+        /// On what.
+        input: &'static str,
+    },
     /// The model ran and its answer is no prediction.
     #[error(
         "the model failed the self check on {input}: its probabilities must be finite, within 0..1 and sum to 1; does the graph end in a softmax?"

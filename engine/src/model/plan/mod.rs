@@ -208,6 +208,11 @@ impl Plan {
         &self.output_shape
     }
 
+    /// Elements of a row of the input: what a slide brings.
+    pub fn row_len(&self) -> usize {
+        self.row
+    }
+
     /// Where the next input goes, row by row, as a whole.
     pub fn input<'m>(&self, memory: &'m mut Memory) -> &'m mut [f32] {
         memory.input = Input::Window;
