@@ -134,8 +134,10 @@ impl Collector for EngineCollector {
     }
 }
 
-const UP_HELP: &str = "Whether the engine is at work and its metrics are shown, 1 or 0.";
-const STATE_HELP: &str = "How the engine is: live, draining, stalled, panicked, crashed, closed, unreadable or absent.";
+const UP_HELP: &str =
+    "Whether the engine is at work (or, of a job, has ended in order) and its metrics are shown, 1 or 0.";
+const STATE_HELP: &str =
+    "How the engine is: live, draining, stalled, panicked, crashed, closed, done, unreadable or absent.";
 
 /// Names that the exporter gives out itself; a region that claims one is not believed.
 const OWN_NAMES: [&str; 26] = [

@@ -78,6 +78,7 @@ pub const GROUPS: [Group; 11] = [
             "hft_signals_",
             "hft_trading_signals_",
             "hft_online_",
+            "hft_ranking_",
             "hft_training_",
             "hft_last_training_",
         ],

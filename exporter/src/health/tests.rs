@@ -260,7 +260,7 @@ fn housekeeping_that_hangs_alone_degrades() {
 
 #[test]
 fn a_model_that_was_replaced_is_no_trouble() {
-    let mut engine = Engine::new(1);
+    let Sound { mut engine, .. } = Sound::new();
     engine.hot.gauge_i64(&cat::MODEL_LOADED, &["old"]).unwrap().set(0);
     engine.hot.state(&cat::MODEL_ROLE, &["old"], 0).unwrap();
     engine.hot.state(&cat::MODEL_ROLE, &["lstm"], 1).unwrap();

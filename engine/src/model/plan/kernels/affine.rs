@@ -17,6 +17,8 @@ use super::super::step::{Affine, Position, Segment};
 #[inline(always)]
 pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &[f32], output: &mut [f32]) {
     let row = step.bias.len() / S::F32_LANES;
+    // Without those that only pad: three classes are one vector of eight.
+    let vectors = step.columns.div_ceil(S::F32_LANES);
     let (weights, _) = S::as_simd_f32s(&step.weights);
     let (bias, _) = S::as_simd_f32s(&step.bias);
     if !step.alike.is_empty() {
@@ -27,6 +29,7 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &
             weights,
             bias,
             row,
+            vectors,
         };
         all.run(simd, output);
         return;
@@ -39,6 +42,7 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &
             input,
             weights,
             row,
+            vectors,
         };
         let finish = Finish {
             step,
@@ -58,6 +62,8 @@ struct Blocks<'a, V> {
     bias: &'a [V],
     /// Vectors in a row of weights.
     row: usize,
+    /// How many of them are wanted.
+    vectors: usize,
 }
 
 impl<V: Copy> Blocks<'_, V> {
@@ -65,15 +71,15 @@ impl<V: Copy> Blocks<'_, V> {
     #[inline(always)]
     fn run<S: Simd<f32s = V>>(&self, simd: S, output: &mut [f32]) {
         let mut at = 0;
-        while self.row - at >= 4 {
+        while self.vectors - at >= 4 {
             self.columns::<S, 2, 4>(simd, at, output);
             at += 4;
         }
-        if self.row - at >= 2 {
+        if self.vectors - at >= 2 {
             self.columns::<S, 5, 2>(simd, at, output);
             at += 2;
         }
-        if self.row - at >= 1 {
+        if self.vectors - at >= 1 {
             self.columns::<S, 10, 1>(simd, at, output);
         }
     }
@@ -150,6 +156,8 @@ pub(super) struct Inputs<'a, V> {
     pub(super) weights: &'a [V],
     /// Vectors in a row of weights.
     pub(super) row: usize,
+    /// How many of them are wanted.
+    pub(super) vectors: usize,
 }
 
 impl<V: Copy> Inputs<'_, V> {
@@ -157,19 +165,19 @@ impl<V: Copy> Inputs<'_, V> {
     #[inline(always)]
     pub(super) fn each_sum<S: Simd<f32s = V>>(&self, simd: S, mut to: impl TakeSum<S>) {
         let mut at = 0;
-        while self.row - at >= 8 {
+        while self.vectors - at >= 8 {
             to.take(simd, at, self.sums::<8, 1>(simd, at));
             at += 8;
         }
-        if self.row - at >= 4 {
+        if self.vectors - at >= 4 {
             to.take(simd, at, self.sums::<4, 2>(simd, at));
             at += 4;
         }
-        if self.row - at >= 2 {
+        if self.vectors - at >= 2 {
             to.take(simd, at, self.sums::<2, 4>(simd, at));
             at += 2;
         }
-        if self.row - at >= 1 {
+        if self.vectors - at >= 1 {
             to.take(simd, at, self.sums::<1, 8>(simd, at));
         }
     }

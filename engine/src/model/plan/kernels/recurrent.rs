@@ -237,6 +237,7 @@ fn product<S: Simd>(simd: S, weights: &[f32], x: &[f32], own: &[f32], out: &mut 
         input: x,
         weights,
         row: own.len(),
+        vectors: own.len(),
     };
     inputs.each_sum(simd, AddOwn { own, out });
 }
