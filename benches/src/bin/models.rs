@@ -46,6 +46,9 @@ struct Args {
     json: bool,
 }
 
+/// A library in C++, whose memory is its own affair.
+const ONNXRUNTIME: &str = "onnxruntime";
+
 /// One runtime with one model.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -53,8 +56,8 @@ struct Row {
     runtime: &'static str,
     warm: Times,
     cold: Times,
-    /// Of one call.
-    allocations: u64,
+    /// Of one call; `None` where the runtime does not allocate by this program's allocator, which counts.
+    allocations: Option<u64>,
     /// Of an output, to onnxruntime's; `None` where that is not here.
     largest_difference: Option<f32>,
 }
@@ -123,18 +126,18 @@ fn compare(
     if let Some(library) = onnxruntime {
         let session = library.session(subject, output_len);
         engines.push((
-            "onnxruntime",
+            ONNXRUNTIME,
             Box::new(session.map_err(|error| format!("{}: onnxruntime: {error}", subject.name))?),
         ));
     }
     let differences = differences(subject, &mut engines, onnxruntime.is_some());
-    let allocations: Vec<u64> = engines
+    let allocations: Vec<Option<u64>> = engines
         .iter_mut()
-        .map(|(_, engine)| {
-            allocation_counter::measure(|| {
+        .map(|(name, engine)| {
+            let counted = allocation_counter::measure(|| {
                 black_box(engine.answer(&subject.stream, 0));
-            })
-            .count_total
+            });
+            (*name != ONNXRUNTIME).then_some(counted.count_total)
         })
         .collect();
     let mut warm = timed(subject, &mut engines, args, &mut []).into_iter();
@@ -269,7 +272,7 @@ fn print(machine: &Machine, onnxruntime: Option<Onnxruntime>, rows: &[Row]) {
             row.cold.p99_ns,
             ratios(&row.warm),
             ratios(&row.cold),
-            row.allocations,
+            row.allocations.map_or("?".to_owned(), |count| count.to_string()),
             row.largest_difference
                 .map_or("".to_owned(), |difference| format!("{difference:.0e}")),
         );
