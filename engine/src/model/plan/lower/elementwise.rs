@@ -229,7 +229,7 @@ impl<'a> Lowering<'a> {
             .map(|(bias, (mean, factor))| bias - mean * factor)
             .collect();
         let view = self.computed(node, 0)?;
-        if view.shape.get(1) != Some(&factor.len()) {
+        if view.shape.get(1) != Some(&factor.len()) || offset.len() != factor.len() {
             return Err(node.refused("it has another number of channels than its input"));
         }
         let mut shape = vec![1; view.rank()];

@@ -15,17 +15,18 @@ impl Lowering<'_> {
             input = input.permuted(&[1, 0]);
         }
         let weights = self.matrix(node, 1, node.int("transB", 0) != 0)?;
-        let scaled = |tensor: &Tensor, by: f32| match by {
-            1.0 => tensor.clone(),
-            by => Tensor {
+        let scaled = |tensor: &Tensor, by: f32| {
+            let values = tensor.f32s()?.iter().map(|value| value * by);
+            Some(Tensor {
                 shape: tensor.shape.clone(),
-                data: Data::F32(tensor.f32s().unwrap_or(&[]).iter().map(|value| value * by).collect()),
-            },
+                data: Data::F32(values.collect()),
+            })
         };
-        let weights = scaled(&weights, node.float("alpha", 1.0));
-        let addend = self
-            .constant(node, 2)?
-            .map(|addend| scaled(addend, node.float("beta", 1.0)));
+        let not_floats = |index: usize| node.refused(format!("input {index} has to be of floats"));
+        let weights = scaled(&weights, node.float("alpha", 1.0)).ok_or_else(|| not_floats(1))?;
+        let addend = self.constant(node, 2)?;
+        let addend = addend.map(|addend| scaled(addend, node.float("beta", 1.0)).ok_or_else(|| not_floats(2)));
+        let addend = addend.transpose()?;
         let out = Value::Computed(self.dense_layer(node, input, &weights)?);
         match addend {
             Some(addend) => self.combined(node, Binary::Add, out, Value::Constant(addend)),

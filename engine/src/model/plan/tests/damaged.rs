@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::super::Plan;
+use super::build::{Attribute, floats, integers, model, node};
 use super::{description, vectors};
 
 /// A number below `sides`.
@@ -72,5 +73,36 @@ fn a_damaged_file_is_refused_or_run() {
         let (shape, output) = description(&folder, name);
         let survived = survivors(&file, &output, &shape, 1_000);
         assert!((1..1_000).contains(&survived), "{name}: {survived}");
+    }
+}
+
+#[test]
+fn constants_of_another_kind_or_length_are_refused() {
+    let two = ("beta", Attribute::Float(2.0));
+    let dense = node("Gemm", "", &["x", "w", "c"], &["y"], &[two]);
+    let weights = floats("w", &[4, 3], &[0.5; 12]);
+    let plan = |addend| {
+        Plan::of_proto(
+            &model(&[1, 4], vec![dense.clone()], vec![weights.clone(), addend]),
+            "y",
+            &[1, 4],
+        )
+    };
+    assert!(plan(floats("c", &[3], &[1.0; 3])).is_ok());
+    let refusal = plan(integers("c", &[1, 2, 3])).unwrap_err().to_string();
+    assert!(refusal.contains("input 2 has to be of floats"), "{refusal}");
+
+    let names = ["x", "scale", "bias", "mean", "variance"];
+    let normalisation = |lens: [usize; 4]| {
+        let constants = names[1..].iter().zip(lens);
+        let constants = constants.map(|(name, len)| floats(name, &[len], &vec![1.0; len]));
+        let node = node("BatchNormalization", "", &names, &["y"], &[]);
+        Plan::of_proto(&model(&[1, 4], vec![node], constants.collect()), "y", &[1, 4])
+    };
+    assert!(normalisation([4; 4]).is_ok());
+    for at in 0..4 {
+        let mut lens = [4; 4];
+        lens[at] = 3;
+        assert!(normalisation(lens).is_err(), "{lens:?}");
     }
 }
