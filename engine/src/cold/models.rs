@@ -94,6 +94,25 @@ enum Swap {
     Refused,
 }
 
+/// The places in [`catalogue::MODEL_ROLES`].
+#[derive(Clone, Copy)]
+enum Role {
+    Retired,
+    Champion,
+    Shadow,
+}
+
+impl Role {
+    /// By the place in a set: the champion is first.
+    fn of(place: usize) -> Self {
+        if place == 0 { Self::Champion } else { Self::Shadow }
+    }
+
+    fn name(self) -> &'static str {
+        catalogue::MODEL_ROLES[self as usize]
+    }
+}
+
 impl Models {
     /// For a shard of so many instruments.
     pub fn new(region: &RegionWriter, instruments: usize) -> Self {
@@ -164,16 +183,10 @@ impl Models {
             Some(_) => self.features.intersection(&running).copied().collect(),
         };
         self.generation += 1;
-        let champion = members.first().map(|member| member.cells);
         let now = wall_clock();
-        for member in &members {
+        for (place, member) in members.iter().enumerate() {
             let name = &self.names[member.cells];
-            let role = if Some(member.cells) == champion {
-                "champion"
-            } else {
-                "shadow"
-            };
-            name.role.set(role_number(role));
+            name.role.set(Role::of(place) as u8);
             name.loaded.set(1);
             name.loaded_at.set(now.0);
         }
@@ -254,7 +267,7 @@ impl Models {
             self.features.clone_from(&newest.features);
             for (cells, name) in self.names.iter().enumerate() {
                 if !newest.names.contains(&cells) {
-                    name.role.set(role_number("retired"));
+                    name.role.set(Role::Retired as u8);
                     name.loaded.set(0);
                 }
             }
@@ -304,7 +317,7 @@ impl Name {
         let registered = || {
             Ok(Self {
                 name: name.to_owned(),
-                role: thread.state(&catalogue::MODEL_ROLE, &labels, role_number("retired"))?,
+                role: thread.state(&catalogue::MODEL_ROLE, &labels, Role::Retired as u8)?,
                 loaded: thread.gauge_i64(&catalogue::MODEL_LOADED, &labels)?,
                 loaded_at: thread.timestamp(&catalogue::MODEL_LOADED_AT, &labels)?,
             })
@@ -330,7 +343,7 @@ pub fn log_loaded(set: &ModelSet) {
     for (place, model) in set.all().enumerate() {
         tracing::info!(
             model = model.contract().name,
-            role = if place == 0 { "champion" } else { "shadow" },
+            role = Role::of(place).name(),
             hash = format!("{:016x}", model.hash()),
             check = %model.judgement(),
             "model loaded"
@@ -341,11 +354,6 @@ pub fn log_loaded(set: &ModelSet) {
 fn missing(error: &RegisterError) {
     let error = error as &dyn Error;
     tracing::warn!(error, "something about the models is missing in the region");
-}
-
-fn role_number(role: &str) -> u8 {
-    let at = catalogue::MODEL_ROLES.iter().position(|known| *known == role);
-    at.unwrap_or(0) as u8
 }
 
 const _: () = assert!(
