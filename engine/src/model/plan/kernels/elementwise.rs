@@ -27,9 +27,8 @@ pub(super) fn map<S: Simd>(simd: S, step: &Map, items: Range<usize>, input: &[f3
                 store(simd, out, vectors.len() * S::F32_LANES, y);
             }
         } else {
-            let from = input[a as usize..].iter().step_by((step.step as usize).max(1));
-            for (y, x) in out.iter_mut().zip(from) {
-                *y = step.function.of_one(*x);
+            for (y, x) in out.iter_mut().zip(apart(&input[a as usize..], step.step)) {
+                *y = step.function.of_one(x);
             }
         }
     }
@@ -45,10 +44,16 @@ pub(super) fn join<'a>(step: &'a Join, items: Range<usize>, read: impl Fn(usize)
             out.copy_from_slice(&from[..out.len()]);
             continue;
         }
-        for (y, x) in out.iter_mut().zip(from.iter().step_by((part.step as usize).max(1))) {
-            *y = *x;
+        for (y, x) in out.iter_mut().zip(apart(from, part.step)) {
+            *y = x;
         }
     }
+}
+
+/// Elements so far apart; 0: the same one again and again, which is how a value is stretched.
+#[inline(always)]
+fn apart(from: &[f32], step: u32) -> impl Iterator<Item = f32> {
+    (0..).map(move |index| from[index * step as usize])
 }
 
 #[inline(always)]

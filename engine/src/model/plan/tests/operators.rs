@@ -244,4 +244,30 @@ proptest! {
         let shape = [rows, inputs];
         agree(&model(&shape, nodes, constants), &shape, seed)?;
     }
+
+    /// One element that stands for many is read again and again. No dense layer after it: tract takes the one element for
+    /// all there is.
+    #[test]
+    fn stretched_values(
+        (rows, columns, is_tall) in (1_usize..6, 1_usize..20, any::<bool>()),
+        (op, axis, seed) in (0_usize..7, 0_i64..2, any::<u64>()),
+    ) {
+        let of = |op: &'static str, inputs: &[&str], attributes: &[(&str, Attribute<'_>)]| node(op, "", inputs, &["y"], attributes);
+        let last = match op {
+            0 => of("Identity", &["e"], &[]),
+            1 => of("Tanh", &["e"], &[]),
+            2 => of("Concat", &["e", "e"], &[("axis", Attribute::Int(axis))]),
+            3 => of("Transpose", &["e"], &[]),
+            4 => of("ReduceMean", &["e"], &[("axes", Attribute::Ints(&[axis]))]),
+            5 => of("Softmax", &["e"], &[("axis", Attribute::Int(axis))]),
+            _ => of("Sub", &["e", "s"], &[]),
+        };
+        let nodes = vec![node("Expand", "", &["x", "to"], &["e"], &[]), last];
+        let constants = vec![
+            integers("to", &[rows as i64, columns as i64]),
+            floats("s", &[rows, columns], &noise(seed ^ 1, rows * columns)),
+        ];
+        let shape = if is_tall { [rows, 1] } else { [1, columns] };
+        agree(&model(&shape, nodes, constants), &shape, seed)?;
+    }
 }
