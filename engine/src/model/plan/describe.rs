@@ -63,7 +63,7 @@ impl Step {
                 if items(alone) > 1 {
                     detail.push_str(&format!(", at {} positions", items(alone)));
                 }
-                let rows = step.weights.len() / step.bias.len().max(1);
+                let rows = step.weights.rows();
                 let weights = (rows + 1) * step.columns + step.after.as_ref().map_or(0, |_| 2 * step.columns);
                 let work = count(&|item| inputs(item) * step.columns);
                 ("affine", detail, "multiply-adds", work, weights)

@@ -10,7 +10,7 @@
 //!
 //! - `onnx.rs`, `tensor.rs`: nodes, constants, and views of values.
 //! - `lower/`: from nodes to steps, by families of operators.
-//! - `step.rs`: what a plan consists of; `kernels/`: what runs it.
+//! - `step.rs`, `weights.rs`: what a plan consists of; `kernels/`: what runs it.
 //! - `items.rs`, `passes.rs`: what of each step is computed, the first time and when the window has moved by a row;
 //!   `describe.rs` says it.
 
@@ -24,6 +24,7 @@ mod step;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use pulp::Arch;
 use tract_onnx::pb;
@@ -163,10 +164,7 @@ impl Plan {
             .zip(passes.slide.as_ref().unwrap_or(&passes.alone))
         {
             let count: usize = work.items.iter().map(ExactSizeIterator::len).sum();
-            match step {
-                Step::Affine(step) if count >= BLOCK_MIN => step.block(),
-                _ => {}
-            }
+            step.lay_out(count >= BLOCK_MIN);
         }
         let mut memory_len = 0_usize;
         let mut places = Vec::new();

@@ -5,8 +5,10 @@
 //! Where a step reads and writes is decided when it is made: it holds lists of offsets, and no shapes.
 
 use super::kernels::activation::Activation;
+use super::kernels::affine::{NARROW, WIDE};
 use super::kernels::recurrent::{Gru, Lstm};
 use super::kernels::trees::Forest;
+use super::weights::Weights;
 
 /// One step. The first of a plan writes buffer 1, the one after it buffer 2, and so on; buffer 0 is the input.
 #[derive(Clone, Debug)]
@@ -22,6 +24,26 @@ pub(super) enum Step {
     Forest(Forest),
 }
 
+impl Step {
+    /// Puts weights where its kernel reads them. `at_once`: several positions of it are computed at once from now on.
+    pub(super) fn lay_out(&mut self, at_once: bool) {
+        match self {
+            Self::Affine(step) if at_once => {
+                step.block();
+                step.weights.lay_out(NARROW);
+            }
+            Self::Affine(step) => step.weights.lay_out(WIDE),
+            Self::Lstm(Lstm { directions, .. }) | Self::Gru(Gru { directions, .. }) => {
+                for direction in directions {
+                    direction.recurrence.lay_out(WIDE);
+                    direction.candidate.lay_out(WIDE);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// `y = act(b + sum of x w)`, then perhaps scaled and shifted: dense layers and convolutions alike.
 ///
 /// A convolution is the same at many positions, each the sum of a few segments of the input: the taps that lie inside.
@@ -30,9 +52,9 @@ pub(super) struct Affine {
     pub(super) input: usize,
     pub(super) positions: Vec<Position>,
     pub(super) segments: Vec<Segment>,
-    /// Rows of `columns` weights, padded to a multiple of [`LANES`], one row per input of a position.
-    pub(super) weights: Vec<f32>,
-    /// Padded alike.
+    /// One row per input of a position.
+    pub(super) weights: Weights,
+    /// Padded to a multiple of [`LANES`].
     pub(super) bias: Vec<f32>,
     pub(super) columns: usize,
     pub(super) activation: Activation,
@@ -44,8 +66,8 @@ pub(super) struct Affine {
 }
 
 impl Affine {
-    /// Several positions are computed at once from now on.
-    pub(super) fn block(&mut self) {
+    /// Finds out which positions can be computed at once.
+    fn block(&mut self) {
         let segments = |position: &Position| &self.segments[position.first as usize..position.last as usize];
         let is_alike = |a: &Position, b: &Position| {
             let (a, b) = (segments(a), segments(b));

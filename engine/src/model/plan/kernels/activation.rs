@@ -48,6 +48,35 @@ impl Activation {
         }
     }
 
+    /// Of several vectors: what it is is asked once.
+    #[inline(always)]
+    pub(super) fn of_all<S: Simd, const N: usize>(self, simd: S, all: &mut [S::f32s; N]) {
+        // Loops and no closures: those are not always inlined, and would then run without vectors.
+        match self {
+            Self::Identity => {}
+            Self::Relu => {
+                for x in all {
+                    *x = Self::Relu.of(simd, *x);
+                }
+            }
+            Self::LeakyRelu(slope) => {
+                for x in all {
+                    *x = Self::LeakyRelu(slope).of(simd, *x);
+                }
+            }
+            Self::Tanh => {
+                for x in all {
+                    *x = tanh(simd, *x);
+                }
+            }
+            other => {
+                for x in all {
+                    *x = other.of(simd, *x);
+                }
+            }
+        }
+    }
+
     /// Of one element. The same to the bit as in a vector of scalars.
     pub(in super::super) fn of_one(self, x: f32) -> f32 {
         match self {

@@ -5,7 +5,7 @@
 //! bits; on one machine they are the same to the bit, always.
 
 pub(super) mod activation;
-mod affine;
+pub(super) mod affine;
 pub(super) mod complete;
 mod elementwise;
 pub(super) mod recurrent;

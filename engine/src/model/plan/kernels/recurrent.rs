@@ -7,6 +7,7 @@
 use pulp::Simd;
 
 use super::super::step::Segment;
+use super::super::weights::Weights;
 use super::activation::{sigmoid_of_half, tanh};
 use super::affine::{Inputs, TakeSum, store};
 
@@ -15,11 +16,11 @@ use super::affine::{Inputs, TakeSum, store};
 pub(crate) struct Direction {
     pub(crate) is_reverse: bool,
     /// Rows of `gates` blocks of `width`, one for each hidden value.
-    pub(crate) recurrence: Vec<f32>,
+    pub(crate) recurrence: Weights,
     /// GRU with a reset after the product: what is added to the candidate's product; else empty.
     pub(crate) candidate_bias: Vec<f32>,
     /// GRU with a reset before it: the candidate's rows, which are not in `recurrence` then; else empty.
-    pub(crate) candidate: Vec<f32>,
+    pub(crate) candidate: Weights,
     pub(crate) initial_h: Vec<f32>,
     pub(crate) initial_c: Vec<f32>,
 }
@@ -223,10 +224,7 @@ impl Gru {
 
 /// `out = own + x w`, for whole vectors.
 #[inline(always)]
-fn product<S: Simd>(simd: S, weights: &[f32], x: &[f32], own: &[f32], out: &mut [f32]) {
-    let (weights, _) = S::as_simd_f32s(weights);
-    let (own, _) = S::as_simd_f32s(own);
-    let (out, _) = S::as_mut_simd_f32s(out);
+fn product<S: Simd>(simd: S, weights: &Weights, x: &[f32], own: &[f32], out: &mut [f32]) {
     let segment = [Segment {
         x: 0,
         row: 0,
@@ -236,9 +234,10 @@ fn product<S: Simd>(simd: S, weights: &[f32], x: &[f32], own: &[f32], out: &mut 
         segments: &segment,
         input: x,
         weights,
-        row: own.len(),
-        vectors: own.len(),
+        columns: own.len(),
     };
+    let (own, _) = S::as_simd_f32s(own);
+    let (out, _) = S::as_mut_simd_f32s(out);
     inputs.each_sum(simd, AddOwn { own, out });
 }
 

@@ -8,6 +8,7 @@ use super::super::kernels::activation::Activation;
 use super::super::onnx::Node;
 use super::super::step::{Affine, LANES, Pool, Position, RowFunction, Segment, Step};
 use super::super::tensor::View;
+use super::super::weights::Weights;
 use super::{Lowering, Value, ordered};
 
 /// Where a window lies along one axis.
@@ -169,7 +170,7 @@ impl Lowering<'_> {
                 input: input.buffer,
                 positions,
                 segments,
-                weights: matrix,
+                weights: Weights::of_rows(matrix, width),
                 bias: own_bias,
                 columns: group_columns,
                 activation: Activation::Identity,

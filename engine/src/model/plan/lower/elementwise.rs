@@ -250,9 +250,7 @@ impl super::Affine {
     fn scale_and_shift(&mut self, scale: &[f32], shift: &[f32]) {
         debug_assert!(scale.len() == self.bias.len() && scale.len().is_multiple_of(LANES));
         if self.activation == Activation::Identity && self.after.is_none() {
-            for row in self.weights.chunks_exact_mut(scale.len()) {
-                row.iter_mut().zip(scale).for_each(|(weight, scale)| *weight *= scale);
-            }
+            self.weights.scale(scale);
             for (bias, (scale, shift)) in self.bias.iter_mut().zip(scale.iter().zip(shift)) {
                 *bias = *bias * scale + shift;
             }

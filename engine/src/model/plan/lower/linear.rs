@@ -5,6 +5,7 @@ use super::super::kernels::activation::Activation;
 use super::super::onnx::Node;
 use super::super::step::{Affine, Binary, LANES, Position, Segment, Step};
 use super::super::tensor::{Data, Tensor, View};
+use super::super::weights::Weights;
 use super::{Lowering, Value};
 
 impl Lowering<'_> {
@@ -71,13 +72,13 @@ impl Lowering<'_> {
         let mut shape = input.shape.clone();
         shape[last] = columns;
         Self::bounded(&shape)?;
-        let weights = padded_rows(weights.f32s().unwrap_or(&[]), columns);
+        let weights = Weights::padded(weights.f32s().unwrap_or(&[]), columns);
         let bias = vec![0.0; columns.next_multiple_of(LANES)];
         Ok(View::whole(self.affine_rows(&input, weights, bias, columns), shape))
     }
 
     /// The rows along the last axis of a value, which are dense, through padded weights: the buffer with a row for each.
-    pub(super) fn affine_rows(&mut self, input: &View, weights: Vec<f32>, bias: Vec<f32>, columns: usize) -> usize {
+    pub(super) fn affine_rows(&mut self, input: &View, weights: Weights, bias: Vec<f32>, columns: usize) -> usize {
         let last = input.rank() - 1;
         let len = input.shape[last] as u32;
         let rows = input.sliced(last, 0, 1, 1);
@@ -105,15 +106,4 @@ impl Lowering<'_> {
         };
         self.push(rows.len() * columns, Step::Affine(step))
     }
-}
-
-/// Rows of `columns`, each padded with zeros to whole vectors.
-pub(super) fn padded_rows(values: &[f32], columns: usize) -> Vec<f32> {
-    let width = columns.next_multiple_of(LANES);
-    let mut padded = Vec::with_capacity(values.len() / columns.max(1) * width);
-    for row in values.chunks_exact(columns) {
-        padded.extend_from_slice(row);
-        padded.resize(padded.len().next_multiple_of(width), 0.0);
-    }
-    padded
 }

@@ -5,10 +5,11 @@ use super::super::kernels::recurrent::{Direction, Gru, Layout, Lstm};
 use super::super::onnx::Node;
 use super::super::step::{LANES, Step};
 use super::super::tensor::View;
+use super::super::weights::Weights;
 use super::{Lowering, Value};
 
 /// The weights of one direction, as ONNX has them.
-struct Weights<'w> {
+struct Given<'w> {
     input: &'w [f32],
     recurrence: &'w [f32],
     bias: &'w [f32],
@@ -163,7 +164,7 @@ impl<'a> Lowering<'a> {
         let (mut weights, mut bias) = (vec![0.0; inputs * columns], vec![0.0; columns]);
         let mut directions = Vec::new();
         for (index, is_reverse) in is_reverse.iter().enumerate() {
-            let own = Weights {
+            let own = Given {
                 input: &w[index * block * inputs..][..block * inputs],
                 recurrence: &r[index * block * hidden..][..block * hidden],
                 bias: &b[index * 2 * block..][..2 * block],
@@ -190,13 +191,14 @@ impl<'a> Lowering<'a> {
             }
         }
         let input = self.with_dense_axis(input, 2);
+        let weights = Weights::of_rows(weights, columns);
         let projected = self.affine_rows(&input, weights, bias, columns);
         self.shared[projected] = true;
         Ok((layout, projected, directions))
     }
 }
 
-impl Weights<'_> {
+impl Given<'_> {
     /// The recurrence, a row for each hidden value.
     fn direction(&self, layout: Layout, factors: &[f32], resets_after: bool, is_gru: bool) -> Direction {
         let Layout {
@@ -212,7 +214,7 @@ impl Weights<'_> {
                     }
                 }
             }
-            rows
+            Weights::of_rows(rows, chosen.len() * width)
         };
         let resets_before = is_gru && !resets_after;
         let mut candidate_bias = Vec::new();
@@ -225,7 +227,7 @@ impl Weights<'_> {
             is_reverse: false,
             recurrence: rows(0..if resets_before { 2 } else { gates }),
             candidate_bias,
-            candidate: if resets_before { rows(2..3) } else { Vec::new() },
+            candidate: if resets_before { rows(2..3) } else { Weights::default() },
             initial_h: Vec::new(),
             initial_c: Vec::new(),
         }
