@@ -134,6 +134,12 @@ pub enum PlanError {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// A value with more axes than any model of a book has.
+    #[error("a value has {axes} axes, {AXES_MAX} are the limit")]
+    TooManyAxes {
+        /// How many.
+        axes: usize,
+    },
     /// The plan would need more memory than any model that keeps up with a book.
     #[error("the plan needs {elements} floats of memory, {MEMORY_MAX} are the limit")]
     TooLarge {
@@ -270,5 +276,9 @@ impl Plan {
 /// chains of sums.
 const BLOCK_MIN: usize = 4;
 
-/// More floats no value may have, and all of them together: a hundred times what a model of a book needs.
-const MEMORY_MAX: usize = 16 << 20;
+/// More floats no value may have, and all of them together: twenty times what a large model of a book needs. A plan lists
+/// where each run of them goes, so this bounds too how long it takes to make one.
+const MEMORY_MAX: usize = 4 << 20;
+
+/// Axes of a value: batch, channels, rows, columns, and as many for what stands between reshapings.
+const AXES_MAX: usize = 8;

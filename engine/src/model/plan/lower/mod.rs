@@ -25,7 +25,7 @@ use super::kernels::activation::Activation;
 use super::onnx::{self, Node};
 use super::step::{Affine, Map, Operand, Run, Step};
 use super::tensor::{Data, Tensor, View, row_strides};
-use super::{MEMORY_MAX, PlanError};
+use super::{AXES_MAX, MEMORY_MAX, PlanError};
 
 /// What a name of the graph stands for.
 #[derive(Clone, Debug)]
@@ -169,6 +169,9 @@ impl<'a> Lowering<'a> {
                 }
             },
         };
+        if !matches!(value, Value::Constant(_)) {
+            Self::bounded(&value.shape())?;
+        }
         match node.output(0) {
             Some(name) => self.tell(name, value),
             None => return Err(node.refused("it has no output")),
@@ -249,8 +252,12 @@ impl<'a> Lowering<'a> {
         whole
     }
 
-    /// Refuses a value that has no elements, or would need more memory than a whole plan may have.
+    /// Refuses a value that has no elements, more axes than any model has, or would need more memory than a whole plan may
+    /// have.
     fn bounded(shape: &[usize]) -> Result<(), PlanError> {
+        if shape.len() > AXES_MAX {
+            return Err(PlanError::TooManyAxes { axes: shape.len() });
+        }
         let elements = shape
             .iter()
             .try_fold(1_usize, |count, len| count.checked_mul(*len))

@@ -119,6 +119,20 @@ fn an_axis_is_named_once() {
     }
 }
 
+#[test]
+fn a_value_of_many_axes_or_elements_is_refused() {
+    let refusal = |to: &[i64]| {
+        let proto = model(
+            &[1, 3],
+            vec![node("Expand", "", &["x", "to"], &["y"], &[])],
+            vec![integers("to", to)],
+        );
+        Plan::of_proto(&proto, "y", &[1, 3]).unwrap_err().to_string()
+    };
+    assert!(refusal(&[2, 1, 1, 1, 1, 1, 1, 1, 3]).contains("9 axes"));
+    assert!(refusal(&[1 << 21, 3]).contains("6291456 floats"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 4096, ..ProptestConfig::default() })]
 
