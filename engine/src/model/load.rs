@@ -206,7 +206,7 @@ impl Model {
         let (contract, inputs) = Contract::parse(json)?;
         let shape = contract.input_shape();
         let plan = file.plan(&contract.output, &shape)?;
-        let judgement = self_check(&plan, contract.clip, file.reference(&contract.output, &shape))?;
+        let judgement = self_check(&plan, &inputs, &contract, file.reference(&contract.output, &shape))?;
         Ok(Arc::new(Self {
             contract,
             inputs,

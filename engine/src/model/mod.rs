@@ -13,6 +13,7 @@ mod judge;
 mod load;
 pub mod plan;
 mod predict;
+mod recorded;
 mod reference;
 
 pub use builtin::{ModelSet, SourceError, builtin_names, load_source};

@@ -161,7 +161,7 @@ impl Predictor {
 }
 
 /// `(value - mean) / scale`, within ±`clip`, in `f32`: a multiplication with the reciprocal, which training does alike.
-fn normalise(row: &[f32; FEATURE_COUNT], inputs: &[InputColumn], clip: f32, out: &mut [f32]) {
+pub(super) fn normalise(row: &[f32; FEATURE_COUNT], inputs: &[InputColumn], clip: f32, out: &mut [f32]) {
     for (slot, input) in out.iter_mut().zip(inputs) {
         *slot = ((row[input.feature as usize] - input.mean) * input.scale_inverse).clamp(-clip, clip);
     }

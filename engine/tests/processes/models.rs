@@ -175,3 +175,38 @@ fn model_files_are_checked_timed_and_explained() {
     assert_eq!(code, Some(0));
     assert!(text.contains("builtin:mlp_v1"), "{text}");
 }
+
+/// The rows that models are checked on when they are loaded are those that the engine makes of its generated market.
+#[test]
+fn the_recorded_rows_of_the_self_check_are_the_engines_own() {
+    let dir = TempDir::new().unwrap();
+    let [market, table] = ["market.jsonl.zst", "table.csv"].map(|name| dir.path().join(name).display().to_string());
+    let feed = ["--venue", "binance", "--symbol", "BTCUSDT"];
+    let sim = [
+        &["sim", "--write-capture", &market, "--seed", "7", "--seconds", "60"],
+        &feed[..],
+    ]
+    .concat();
+    let features = [&["features", "--depth", "5000", &market, "--out", &table], &feed[..]].concat();
+    for arguments in [sim, features] {
+        let output = run(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let written = fs::read_to_string(&table).unwrap();
+    let kept = include_str!("../../src/model/recorded_rows.csv");
+    assert_eq!(written.lines().next(), kept.lines().next());
+    for (own, kept) in written
+        .lines()
+        .rev()
+        .zip(kept.lines().skip(1).collect::<Vec<_>>().into_iter().rev())
+    {
+        for (own, kept) in own.split(',').zip(kept.split(',')) {
+            let [own, kept] = [own, kept].map(|text| text.parse::<f64>().unwrap());
+            // Logarithms are the system's.
+            assert!(
+                (own - kept).abs() <= 1e-4 * (1.0 + kept.abs()),
+                "{own} instead of {kept}"
+            );
+        }
+    }
+}
