@@ -347,18 +347,18 @@ impl Judged<'_> {
             if role == Some("retired") {
                 return None; // replaced on purpose
             }
-            let allocations = self.grown(&catalogue::MODEL_ALLOCATIONS, &[("model_name", name)]);
             let make = |status, reason: String, look_at| Some(component(Kind::Model, name, status, reason, look_at));
             if series.value.as_f64() != Some(1.0) {
                 let look_at = "the engine's log for why the model was refused";
                 return make(Status::Unhealthy, "not loaded, or it failed its checks".into(), look_at);
             }
-            if allocations > 0 {
-                let reason = format!("loaded; {allocations} heap allocations {}", self.window());
+            let failures = self.grown(&catalogue::PREDICTION_FAILURES, &[("model_name", name)]);
+            if failures > 0 {
+                let reason = format!("loaded; {failures} predictions failed {}", self.window());
                 return make(
                     Status::Degraded,
                     reason,
-                    "hft_model_allocations_total and hft_prediction_latency_seconds",
+                    "hft_prediction_failures_total, and quantumflow models check with its file",
                 );
             }
             make(Status::Healthy, "loaded".into(), "")

@@ -156,8 +156,6 @@ catalogue! {
         "Times that the engine was asked for other models: done, superseded by the next, unchanged, or refused.";
     MODEL_SWAP_DURATION: Metric::gauge_f64("hft_model_swap_duration_seconds").unit(Unit::Seconds, 0).agg(Agg::Max),
         "Time that the last change of models took, from handing them over until every instrument predicted with them.";
-    MODEL_ALLOCATIONS: Metric::counter("hft_model_allocations_total").labels(MODEL),
-        "Heap allocations during predictions after warm-up, which should stay zero.";
     RANKING_SCORE: Metric::gauge_f64("hft_ranking_score").labels(EXCHANGE_SYMBOL).unit(Unit::Ratio, 0),
         "The champion's probability of up less that of down: what instruments are ranked by. Absent without a shown book or a prediction of the last minute.";
     RANKING_RANK: Metric::gauge_f64("hft_ranking_rank").labels(EXCHANGE_SYMBOL),

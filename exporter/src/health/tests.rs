@@ -184,9 +184,9 @@ fn faults_degrade_while_they_grow_and_not_for_ever_after() {
         (&cat::BOOK_CHECKSUM_FAILURES, &["kraken", "BTC"], "Book kraken/BTC"),
         (&cat::BOOK_TOP_DISAGREEMENTS, &["kraken", "BTC"], "Book kraken/BTC"),
         (
-            &cat::MODEL_ALLOCATIONS,
+            &cat::PREDICTION_FAILURES,
             &["lstm"],
-            "Model lstm: Degraded: loaded; 3 heap",
+            "Model lstm: Degraded: loaded; 3 predictions failed",
         ),
         (
             &cat::SIGNALS_SUPPRESSED,

@@ -61,12 +61,12 @@ pub(super) fn page(app: &App, width: u16) -> Page<'static> {
         rows.push(
             Row::new(table.row(&counts(
                 app,
-                "  allocations".into(),
+                "  failures".into(),
                 "".into(),
-                &catalogue::MODEL_ALLOCATIONS,
+                &catalogue::PREDICTION_FAILURES,
                 &labels,
             )))
-            .with_help(help_for(app, &catalogue::MODEL_ALLOCATIONS)),
+            .with_help(help_for(app, &catalogue::PREDICTION_FAILURES)),
         );
     }
     Page::of(vec![table.header(app.theme.title())], rows)

@@ -34,7 +34,7 @@ const TROUBLES: [(&str, &Metric); 13] = [
     ("queue drops", &catalogue::QUEUE_DROPPED),
     ("capture drops", &catalogue::CAPTURE_FRAMES_DROPPED),
     ("log drops", &catalogue::LOG_EVENTS_DROPPED),
-    ("model allocations", &catalogue::MODEL_ALLOCATIONS),
+    ("prediction failures", &catalogue::PREDICTION_FAILURES),
 ];
 
 const COUNTS: [Column; 5] = [
