@@ -195,7 +195,9 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--list-features"]:
+    if sys.argv[1:] == ["--list-models"]:
+        print(",".join(family.FAMILY))
+    elif sys.argv[1:] == ["--list-features"]:
         # For `quantumflow features --features`: a table of these begins where the models would begin to speak.
         print(",".join(sorted(EVEN | ODD)))
     else:
