@@ -102,6 +102,8 @@ enum Role {
     Shadow,
 }
 
+const _: () = assert!(Role::Shadow as usize + 1 == catalogue::MODEL_ROLES.len());
+
 impl Role {
     /// By the place in a set: the champion is first.
     fn of(place: usize) -> Self {

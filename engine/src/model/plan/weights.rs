@@ -13,8 +13,7 @@ pub(super) struct Weights {
     rows: usize,
     /// Columns, with those that fill up.
     width: usize,
-    /// Columns of the widest tile.
-    widest: usize,
+    in_tiles: bool,
 }
 
 impl Weights {
@@ -25,7 +24,7 @@ impl Weights {
             rows: values.len() / width.max(1),
             values,
             width,
-            widest: width,
+            in_tiles: false,
         }
     }
 
@@ -50,7 +49,7 @@ impl Weights {
 
     /// Multiplies each column. Before they lie in tiles.
     pub(super) fn scale(&mut self, by: &[f32]) {
-        debug_assert!(by.len() == self.width && self.widest == self.width);
+        debug_assert!(by.len() == self.width && !self.in_tiles);
         for row in self.values.chunks_exact_mut(by.len()) {
             row.iter_mut().zip(by).for_each(|(weight, by)| *weight *= by);
         }
@@ -59,7 +58,7 @@ impl Weights {
     /// Lays them out in tiles: as many of `widest` columns as there are whole ones, then each half as wide as the one
     /// before it where that fits, down to [`LANES`].
     pub(super) fn lay_out(&mut self, widest: usize) {
-        debug_assert!((widest / LANES).is_power_of_two() && self.widest == self.width);
+        debug_assert!((widest / LANES).is_power_of_two() && !self.in_tiles);
         let mut values = Vec::with_capacity(self.values.len());
         let (mut at, mut tile) = (0, widest);
         while at < self.width {
@@ -72,7 +71,7 @@ impl Weights {
             }
             at += tile;
         }
-        (self.values, self.widest) = (values, widest);
+        (self.values, self.in_tiles) = (values, true);
     }
 
     /// The tile of so many columns from the one `at` that place.

@@ -288,13 +288,13 @@ impl<S: Simd> TakeSum<S> for Finish<'_> {
                 *sum = simd.mul_add_e_f32s(*sum, *scale, *shift);
             }
         }
-        let out = &mut self.out[at * S::F32_LANES..];
-        if let Some(out) = S::as_mut_simd_f32s(out).0.first_chunk_mut::<J>() {
+        let whole = S::as_mut_simd_f32s(&mut self.out[at * S::F32_LANES..]).0;
+        if let Some(out) = whole.first_chunk_mut::<J>() {
             *out = sums;
             return;
         }
-        for (out, sum) in out.chunks_mut(S::F32_LANES).zip(sums) {
-            simd.partial_store_f32s(out, sum);
+        for (place, sum) in (at..).zip(sums) {
+            store(simd, self.out, place * S::F32_LANES, sum);
         }
     }
 }
