@@ -27,10 +27,13 @@ impl Plan {
     pub fn describe(&self) -> Vec<StepSummary> {
         let passes = &self.passes;
         let slide = passes.slide.as_ref().unwrap_or(&passes.alone);
-        let works = passes.alone.iter().zip(slide);
-        let steps = self.steps.iter().zip(works);
+        let of_step = |pass: &[Work], step: usize| -> Vec<usize> {
+            let own = pass.iter().filter(|work| work.step == step);
+            own.flat_map(|work| work.items.clone()).collect()
+        };
+        let steps = self.steps.iter().enumerate();
         steps
-            .map(|(step, (alone, slide))| step.describe(alone, slide))
+            .map(|(index, step)| step.describe(&of_step(&passes.alone, index), &of_step(slide, index)))
             .collect()
     }
 
@@ -41,13 +44,10 @@ impl Plan {
 }
 
 impl Step {
-    fn describe(&self, alone: &Work, slide: &Work) -> StepSummary {
-        let items = |work: &Work| -> usize { work.items.iter().map(ExactSizeIterator::len).sum() };
+    /// `alone`, `slide`: the items that are computed.
+    fn describe(&self, alone: &[usize], slide: &[usize]) -> StepSummary {
         let count = |of_item: &dyn Fn(usize) -> usize| {
-            let all = |work: &Work| -> usize {
-                let items = work.items.iter().cloned().flatten();
-                items.map(|item| of_item(item as usize)).sum()
-            };
+            let all = |items: &[usize]| -> usize { items.iter().map(|item| of_item(*item)).sum() };
             (all(alone), all(slide))
         };
         let written = |item: usize| self.writes(item).len();
@@ -60,16 +60,16 @@ impl Step {
                 };
                 let longest = (0..step.positions.len()).map(inputs).max().unwrap_or(0);
                 let mut detail = format!("{longest} to {}, {:?}", step.columns, step.activation);
-                if items(alone) > 1 {
-                    detail.push_str(&format!(", at {} positions", items(alone)));
+                if alone.len() > 1 {
+                    detail.push_str(&format!(", at {} positions", alone.len()));
                 }
                 let rows = step.weights.rows();
                 let weights = (rows + 1) * step.columns + step.after.as_ref().map_or(0, |_| 2 * step.columns);
                 let work = count(&|item| inputs(item) * step.columns);
                 ("affine", detail, "multiply-adds", work, weights)
             }
-            Self::Lstm(step) => recurrent("lstm", &step.layout, items(alone), items(slide)),
-            Self::Gru(step) => recurrent("gru", &step.layout, items(alone), items(slide)),
+            Self::Lstm(step) => recurrent("lstm", &step.layout, alone.len(), slide.len()),
+            Self::Gru(step) => recurrent("gru", &step.layout, alone.len(), slide.len()),
             Self::Forest(step) => {
                 let comparisons = step.comparisons();
                 let detail = format!(
@@ -78,7 +78,7 @@ impl Step {
                     step.features,
                     step.base.len()
                 );
-                let work = (items(alone) * comparisons, items(slide) * comparisons);
+                let work = (alone.len() * comparisons, slide.len() * comparisons);
                 (
                     "forest",
                     detail,

@@ -164,13 +164,9 @@ impl Plan {
         let input_len: usize = shape.iter().product();
         let row = shape.last().copied().filter(|row| *row > 0).unwrap_or(input_len);
         let passes = passes::passes(&mut lowered.steps, &lowered.buffers, &lowered.output, row);
-        for (step, work) in lowered
-            .steps
-            .iter_mut()
-            .zip(passes.slide.as_ref().unwrap_or(&passes.alone))
-        {
-            let count: usize = work.items.iter().map(ExactSizeIterator::len).sum();
-            step.lay_out(count >= BLOCK_MIN);
+        let usual = passes.slide.as_ref().unwrap_or(&passes.alone);
+        for (index, step) in lowered.steps.iter_mut().enumerate() {
+            step.lay_out(passes::items_of(usual, index) >= BLOCK_MIN);
         }
         let mut memory_len = 0_usize;
         let mut places = Vec::new();

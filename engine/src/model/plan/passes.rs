@@ -32,16 +32,22 @@ pub(super) struct Passes {
     pub(super) rings: Vec<Ring>,
 }
 
-/// By step.
+/// In the order of the steps.
 pub(super) type Pass = Vec<Work>;
 
-/// What is computed of a step.
-#[derive(Clone, Debug, Default)]
+/// What is computed of a step: items that follow each other.
+#[derive(Clone, Debug)]
 pub(super) struct Work {
-    /// Its items.
-    pub(super) items: Vec<Range<u32>>,
+    pub(super) step: usize,
+    pub(super) items: Range<usize>,
     /// The elements that they write; of rings alone.
-    pub(super) writes: Vec<Range<u32>>,
+    pub(super) writes: Vec<Range<usize>>,
+}
+
+/// How many items of a step are computed.
+pub(super) fn items_of(pass: &[Work], step: usize) -> usize {
+    let own = pass.iter().filter(|work| work.step == step);
+    own.map(|work| work.items.len()).sum()
 }
 
 /// A buffer of twice its length. Its values lie from a base on that moves by `shift` with each slide, and each is written
@@ -100,12 +106,7 @@ pub(super) fn passes(steps: &mut [Step], buffers: &[usize], output: &View, row: 
     let slide = compute(steps, &motions, &mut known, |step, item| {
         motions[step + 1].keeps(&steps[step], item)
     });
-    let count = |pass: &Pass| -> usize {
-        pass.iter()
-            .flat_map(|work| &work.items)
-            .map(ExactSizeIterator::len)
-            .sum()
-    };
+    let count = |pass: &Pass| -> usize { pass.iter().map(|work| work.items.len()).sum() };
     let is_less = count(&slide) < count(&alone);
     // The input moves whether or not anything else does.
     let is_ring = |buffer: &usize| motions[*buffer].shift > 0 && (is_less || *buffer == 0);
@@ -135,7 +136,7 @@ impl Motion {
 /// From the output backwards: the items that somebody reads, and what they read. An item that `is_known` is not computed;
 /// it was, one row further on, so that one is needed too.
 fn compute(steps: &[Step], motions: &[Motion], needed: &mut Needed, is_known: impl Fn(usize, usize) -> bool) -> Pass {
-    let mut pass = vec![Work::default(); steps.len()];
+    let mut pass = Pass::new();
     for (index, step) in steps.iter().enumerate().rev() {
         // Step n writes buffer n + 1.
         let motion = &motions[index + 1];
@@ -159,23 +160,33 @@ fn compute(steps: &[Step], motions: &[Motion], needed: &mut Needed, is_known: im
                 needed.mark(span);
             }
         }
-        items.sort_unstable();
-        let work = &mut pass[index];
+        // From the last to the first, as the steps come.
+        items.sort_unstable_by(|a, b| b.cmp(a));
         for item in items {
-            extend(&mut work.items, item..item + 1);
-            if motion.shift > 0 {
-                extend(&mut work.writes, step.writes(item));
+            let writes = (motion.shift > 0).then(|| step.writes(item));
+            match pass.last_mut() {
+                Some(next) if next.step == index && next.items.start == item + 1 => {
+                    next.items.start = item;
+                    writes
+                        .into_iter()
+                        .for_each(|writes| put_before(&mut next.writes, writes));
+                }
+                _ => pass.push(Work {
+                    step: index,
+                    items: item..item + 1,
+                    writes: writes.into_iter().collect(),
+                }),
             }
         }
     }
+    pass.reverse();
     pass
 }
 
-/// Adds a range to a list, joined to the last one where it follows it.
-fn extend(ranges: &mut Vec<Range<u32>>, range: Range<usize>) {
-    let range = range.start as u32..range.end as u32;
+/// Adds a range to a list, joined to the last one where that follows it.
+fn put_before(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
     match ranges.last_mut() {
-        Some(last) if last.end == range.start => last.end = range.end,
+        Some(next) if next.start == range.end => next.start = range.start,
         _ => ranges.push(range),
     }
 }

@@ -44,6 +44,7 @@ impl Activation {
             }
             Self::Sigmoid => sigmoid(simd, x),
             Self::Tanh => tanh(simd, x),
+            Self::Exp => exp(simd, x),
             other => each(simd, x, |x| other.of_one(x)),
         }
     }
@@ -85,7 +86,7 @@ impl Activation {
             Self::LeakyRelu(slope) => x.max(0.0) + slope * x.min(0.0),
             Self::Sigmoid => sigmoid(pulp::Scalar::new(), x),
             Self::Tanh => tanh(pulp::Scalar::new(), x),
-            Self::Exp => exp(x),
+            Self::Exp => exp_of_one(x),
             Self::Log => x.ln(),
             Self::Sqrt => x.sqrt(),
             Self::Abs => x.abs(),
@@ -96,11 +97,11 @@ impl Activation {
                 if x > 0.0 {
                     x
                 } else {
-                    alpha * (exp(x) - 1.0)
+                    alpha * (exp_of_one(x) - 1.0)
                 }
             }
-            Self::Selu(alpha, gamma) => gamma * if x > 0.0 { x } else { alpha * (exp(x) - 1.0) },
-            Self::Softplus => x.max(0.0) + (1.0 + exp(-x.abs())).ln(),
+            Self::Selu(alpha, gamma) => gamma * if x > 0.0 { x } else { alpha * (exp_of_one(x) - 1.0) },
+            Self::Softplus => x.max(0.0) + (1.0 + exp_of_one(-x.abs())).ln(),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::HardSigmoid(alpha, beta) => (alpha * x + beta).clamp(0.0, 1.0),
             Self::Erf => erf(x),
@@ -169,28 +170,50 @@ fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     sigmoid_of_half(simd, simd.mul_f32s(simd.splat_f32s(0.5), x))
 }
 
-/// e to the power of x.
-// Inlined into code for an instruction set, rounding is an instruction and not a call.
+/// e to the power of x; NaN stays NaN.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    if x.is_nan() {
-        return x;
-    }
-    let x = x.clamp(-104.0, 89.0);
-    // The nearest whole power of two, which the last bits of this sum hold.
-    let whole = (x * std::f32::consts::LOG2_E).round_ties_even();
+pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (least, greatest) = (simd.splat_f32s(-104.0), simd.splat_f32s(89.0));
+    let within = simd.max_f32s(least, simd.min_f32s(greatest, x));
+    // The nearest whole power of two is what the last bits of this sum hold: no fraction has room beside it.
+    let no_fraction = simd.splat_f32s(12_582_912.0);
+    let shifted = simd.mul_add_e_f32s(within, simd.splat_f32s(std::f32::consts::LOG2_E), no_fraction);
+    let whole = simd.sub_f32s(shifted, no_fraction);
     // ln 2 in two parts, the first with few bits.
-    let rest = x - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
-    let square = rest * rest;
-    let mut sum = 1.987_569_1e-4;
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-        sum = sum * rest + coefficient;
-    }
-    let fraction = sum * square + rest + 1.0;
-    // In two steps: the powers of very small results are no floats by themselves.
-    let (first, second) = (whole as i32 / 2, whole as i32 - whole as i32 / 2);
-    let power = |exponent: i32| f32::from_bits(((exponent + 127) as u32) << 23);
-    fraction * power(first) * power(second)
+    let rest = simd.mul_add_e_f32s(whole, simd.splat_f32s(-0.693_359_4), within);
+    let rest = simd.mul_add_e_f32s(whole, simd.splat_f32s(2.121_944_4e-4), rest);
+    let sum = polynomial(
+        simd,
+        rest,
+        [
+            1.987_569_1e-4,
+            1.398_2e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            0.166_666_65,
+            0.5,
+        ],
+    );
+    let fraction = simd.mul_add_e_f32s(
+        sum,
+        simd.mul_f32s(rest, rest),
+        simd.add_f32s(rest, simd.splat_f32s(1.0)),
+    );
+    // In two steps: the powers of very small results are no floats by themselves. Both exponents have their bias already.
+    let biased = simd.sub_u32s(
+        simd.transmute_u32s_f32s(shifted),
+        simd.splat_u32s(12_582_912_f32.to_bits() - 2 * 127),
+    );
+    let first = simd.wrapping_dyn_shr_u32s(biased, simd.splat_u32s(1));
+    let power = |exponent: S::u32s| simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23)));
+    let scaled = simd.mul_f32s(fraction, power(first));
+    let value = simd.mul_f32s(scaled, power(simd.sub_u32s(biased, first)));
+    simd.select_f32s(simd.equal_f32s(x, x), value, x)
+}
+
+/// The same of one.
+pub(super) fn exp_of_one(x: f32) -> f32 {
+    exp(pulp::Scalar::new(), x)
 }
 
 /// Abramowitz and Stegun 7.1.26 is not enough for floats: this is the power series near zero, and one less the continued
@@ -232,7 +255,7 @@ mod tests {
     fn they_are_right_to_a_few_units_of_the_last_place() {
         let tanh = |x| Activation::Tanh.of_one(x);
         assert!(worst(tanh, f64::tanh, -9.0, 9.0) < 6.0);
-        assert!(worst(exp, f64::exp, -87.0, 88.7) < 2.0);
+        assert!(worst(exp_of_one, f64::exp, -87.0, 88.7) < 2.0);
         assert!(worst(erf, |x| f64::from(libm_erf(x)), -4.0, 4.0) < 2.0);
         let sigmoid = |x| Activation::Sigmoid.of_one(x);
         for x in [-30.0_f32, -5.0, -0.1, 0.0, 0.3, 7.0, 40.0] {
@@ -254,9 +277,9 @@ mod tests {
 
     #[test]
     fn exponentials_have_their_ends() {
-        assert_eq!(exp(-200.0), exp(-104.0));
-        assert!(exp(-103.0) > 0.0 && exp(-103.9) < 1e-44);
-        assert!(exp(200.0) == f32::INFINITY && exp(88.7).is_finite() && exp(f32::NAN).is_nan());
-        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp_of_one(-200.0), exp_of_one(-104.0));
+        assert!(exp_of_one(-103.0) > 0.0 && exp_of_one(-103.9) < 1e-44);
+        assert!(exp_of_one(200.0) == f32::INFINITY && exp_of_one(88.7).is_finite() && exp_of_one(f32::NAN).is_nan());
+        assert_eq!(exp_of_one(0.0), 1.0);
     }
 }

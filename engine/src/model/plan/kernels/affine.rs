@@ -28,6 +28,7 @@ pub(super) fn run<S: Simd>(simd: S, step: &Affine, items: Range<usize>, input: &
             segments: &step.segments[first as usize..last as usize],
             input,
             weights: &step.weights,
+            start: &step.bias,
             columns: step.columns,
         };
         let finish = Finish {
@@ -126,7 +127,7 @@ impl Blocks<'_> {
         let positions = &self.step.positions[item..][..P];
         let segments: [&[Segment]; P] =
             array::from_fn(|p| &self.step.segments[positions[p].first as usize..positions[p].last as usize]);
-        let mut sums = [[simd.splat_f32s(0.0); N]; P];
+        let mut sums = [*start::<S, N>(&self.step.bias, at); P];
         for (index, &Segment { row, len, .. }) in segments[0].iter().enumerate() {
             let (rows, rest) = rows[row as usize..][..len as usize].as_chunks::<UNROLLED>();
             let xs: [_; P] =
@@ -166,6 +167,8 @@ pub(super) struct Inputs<'a> {
     pub(super) segments: &'a [Segment],
     pub(super) input: &'a [f32],
     pub(super) weights: &'a Weights,
+    /// What the sums begin with, in whole vectors.
+    pub(super) start: &'a [f32],
     /// How many of them are wanted.
     pub(super) columns: usize,
 }
@@ -228,6 +231,7 @@ impl Inputs<'_> {
     fn sums<S: Simd, const J: usize, const N: usize, const U: usize>(&self, simd: S, at: usize) -> [S::f32s; N] {
         let tile = rows::<S, J>(self.weights, at);
         let mut parts = [[simd.splat_f32s(0.0); N]; U];
+        parts[0] = *start::<S, N>(self.start, at);
         for &Segment { x, row, len } in self.segments {
             let xs = &self.input[x as usize..][..len as usize];
             let rows = &tile[row as usize..][..len as usize];
@@ -250,6 +254,13 @@ impl Inputs<'_> {
         }
         sums
     }
+}
+
+/// `N` vectors from the column `at` that place on.
+#[inline(always)]
+fn start<S: Simd, const N: usize>(values: &[f32], at: usize) -> &[S::f32s; N] {
+    let (vectors, _) = S::as_simd_f32s(&values[at..]);
+    vectors.first_chunk().expect("filled up to whole tiles")
 }
 
 /// One input meets its row of weights, or as much of it as there are sums.
@@ -278,9 +289,6 @@ impl<S: Simd> TakeSum<S> for Finish<'_> {
     #[inline(always)]
     fn take<const J: usize>(&mut self, simd: S, at: usize, mut sums: [S::f32s; J]) {
         let step = self.step;
-        for (sum, bias) in sums.iter_mut().zip(vectors::<S>(&step.bias, at, J)) {
-            *sum = simd.add_f32s(*sum, *bias);
-        }
         step.activation.of_all(simd, &mut sums);
         if let Some((scale, shift)) = &step.after {
             let after = vectors::<S>(scale, at, J).iter().zip(vectors::<S>(shift, at, J));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::super::step::{Binary, Combine, Join, Map, Operand, Pool, RowFunction, Rows, Run};
-use super::activation::{Activation, exp};
+use super::activation::{Activation, exp, exp_of_one};
 use super::affine::store;
 
 #[inline(always)]
@@ -116,15 +116,43 @@ pub(super) fn pool(step: &Pool, items: Range<usize>, input: &[f32], output: &mut
 }
 
 #[inline(always)]
-pub(super) fn rows(step: &Rows, items: Range<usize>, input: &[f32], output: &mut [f32]) {
+pub(super) fn rows<S: Simd>(simd: S, step: &Rows, items: Range<usize>, input: &[f32], output: &mut [f32]) {
     for &(from, to) in &step.rows[items] {
-        let row = &input[from as usize..][..step.len];
-        if step.function.is_reduction() {
-            output[to as usize] = reduced(step.function, row);
-        } else {
-            spread(step.function, row, &mut output[to as usize..][..step.len]);
+        let (row, to) = (&input[from as usize..][..step.len], to as usize);
+        match step.function {
+            RowFunction::Softmax => softmax(simd, row, &mut output[to..][..step.len]),
+            function if function.is_reduction() => output[to] = reduced(function, row),
+            function => spread(function, row, &mut output[to..][..step.len]),
         }
     }
+}
+
+/// Most models end in one. Of three classes it is a single vector, of which the rest is masked.
+#[inline(always)]
+pub(in super::super) fn softmax<S: Simd>(simd: S, row: &[f32], out: &mut [f32]) {
+    let (vectors, tail) = S::as_simd_f32s(row);
+    let (out, out_tail) = S::as_mut_simd_f32s(out);
+    let is_tail = simd.mask_between_m32s(0, tail.len() as u32).mask();
+    let zero = simd.splat_f32s(0.0);
+    let tail = simd.partial_load_f32s(tail);
+    let mut tops = simd.select_f32s(is_tail, tail, simd.splat_f32s(f32::NEG_INFINITY));
+    for x in vectors {
+        tops = simd.max_f32s(tops, *x);
+    }
+    let top = simd.splat_f32s(simd.reduce_max_f32s(tops));
+    // The lanes behind the tail get what is quick to compute: floats too small to be normal are not.
+    let less = simd.select_f32s(is_tail, simd.sub_f32s(tail, top), zero);
+    let tail = simd.select_f32s(is_tail, exp(simd, less), zero);
+    let mut sums = tail;
+    for (y, x) in out.iter_mut().zip(vectors) {
+        *y = exp(simd, simd.sub_f32s(*x, top));
+        sums = simd.add_f32s(sums, *y);
+    }
+    let sum = simd.splat_f32s(simd.reduce_sum_f32s(sums));
+    for y in out {
+        *y = simd.div_f32s(*y, sum);
+    }
+    simd.partial_store_f32s(out_tail, simd.div_f32s(tail, sum));
 }
 
 fn reduced(function: RowFunction, row: &[f32]) -> f32 {
@@ -138,7 +166,6 @@ fn reduced(function: RowFunction, row: &[f32]) -> f32 {
 }
 
 /// A row to a row.
-#[inline(always)]
 pub(in super::super) fn spread(function: RowFunction, row: &[f32], out: &mut [f32]) {
     let greatest = || row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let divided = |out: &mut [f32], by: f32| {
@@ -147,18 +174,10 @@ pub(in super::super) fn spread(function: RowFunction, row: &[f32], out: &mut [f3
         }
     };
     match function {
-        RowFunction::Softmax => {
-            let top = greatest();
-            let mut sum = 0.0;
-            for (y, x) in out.iter_mut().zip(row) {
-                *y = exp(*x - top);
-                sum += *y;
-            }
-            out.iter_mut().for_each(|y| *y /= sum);
-        }
+        RowFunction::Softmax => softmax(pulp::Scalar::new(), row, out),
         RowFunction::LogSoftmax => {
             let top = greatest();
-            let sum: f32 = row.iter().map(|x| exp(*x - top)).sum();
+            let sum: f32 = row.iter().map(|x| exp_of_one(*x - top)).sum();
             for (y, x) in out.iter_mut().zip(row) {
                 *y = *x - top - sum.ln();
             }
@@ -168,7 +187,11 @@ pub(in super::super) fn spread(function: RowFunction, row: &[f32], out: &mut [f3
             let mut sum = 0.0;
             for (y, x) in out.iter_mut().zip(row) {
                 let is_zero = x.abs() <= ZERO;
-                *y = if is_zero { *x * exp(-top) } else { exp(*x - top) };
+                *y = if is_zero {
+                    *x * exp_of_one(-top)
+                } else {
+                    exp_of_one(*x - top)
+                };
                 sum += *y;
             }
             out.iter_mut().for_each(|y| *y /= sum);

@@ -39,33 +39,28 @@ impl WithSimd for Run<'_> {
         let Self {
             places, bases, memory, ..
         } = self;
-        for (index, (step, work)) in self.steps.iter().zip(self.pass).enumerate() {
-            if work.items.is_empty() {
-                continue;
-            }
+        for work in self.pass {
             // Step n writes buffer n + 1.
-            let (start, len) = places[index + 1];
-            let base = bases[index + 1] - start;
+            let (start, len) = places[work.step + 1];
+            let base = bases[work.step + 1] - start;
             let (before, behind) = memory.split_at_mut(start);
             let output = &mut behind[base..base + len];
             let read = |buffer: usize| &before[bases[buffer]..][..places[buffer].1];
-            for items in &work.items {
-                let items = items.start as usize..items.end as usize;
-                match step {
-                    Step::Affine(step) => affine::run(simd, step, items, read(step.input), output),
-                    Step::Map(step) => elementwise::map(simd, step, items, read(step.input), output),
-                    Step::Combine(step) => elementwise::combine(step, items, read, output),
-                    Step::Join(step) => elementwise::join(step, items, read, output),
-                    Step::Pool(step) => elementwise::pool(step, items, read(step.input), output),
-                    Step::Rows(step) => elementwise::rows(step, items, read(step.input), output),
-                    Step::Lstm(step) => step.run(simd, read(step.input), output),
-                    Step::Gru(step) => step.run(simd, read(step.input), output),
-                    Step::Forest(step) => step.run(read(step.input), output),
-                }
+            let items = work.items.clone();
+            match &self.steps[work.step] {
+                Step::Affine(step) => affine::run(simd, step, items, read(step.input), output),
+                Step::Map(step) => elementwise::map(simd, step, items, read(step.input), output),
+                Step::Combine(step) => elementwise::combine(step, items, read, output),
+                Step::Join(step) => elementwise::join(step, items, read, output),
+                Step::Pool(step) => elementwise::pool(step, items, read(step.input), output),
+                Step::Rows(step) => elementwise::rows(simd, step, items, read(step.input), output),
+                Step::Lstm(step) => step.run(simd, read(step.input), output),
+                Step::Gru(step) => step.run(simd, read(step.input), output),
+                Step::Forest(step) => step.run(read(step.input), output),
             }
             if self.writes_twice {
                 for written in &work.writes {
-                    write_twice(behind, base, len, written.start as usize..written.end as usize);
+                    write_twice(behind, base, len, written.clone());
                 }
             }
         }

@@ -234,24 +234,20 @@ fn product<S: Simd>(simd: S, weights: &Weights, x: &[f32], own: &[f32], out: &mu
         segments: &segment,
         input: x,
         weights,
+        start: own,
         columns: own.len(),
     };
-    let (own, _) = S::as_simd_f32s(own);
     let (out, _) = S::as_mut_simd_f32s(out);
-    inputs.each_sum(simd, AddOwn { own, out });
+    inputs.each_sum(simd, Store { out });
 }
 
-/// A sum, and what the row itself contributes.
-struct AddOwn<'a, V> {
-    own: &'a [V],
+struct Store<'a, V> {
     out: &'a mut [V],
 }
 
-impl<S: Simd> TakeSum<S> for AddOwn<'_, S::f32s> {
+impl<S: Simd> TakeSum<S> for Store<'_, S::f32s> {
     #[inline(always)]
-    fn take<const J: usize>(&mut self, simd: S, at: usize, sums: [S::f32s; J]) {
-        for ((out, own), sum) in self.out[at..].iter_mut().zip(&self.own[at..]).zip(sums) {
-            *out = simd.add_f32s(sum, *own);
-        }
+    fn take<const J: usize>(&mut self, _: S, at: usize, sums: [S::f32s; J]) {
+        self.out[at..][..J].copy_from_slice(&sums);
     }
 }
