@@ -2,6 +2,8 @@
 
 pub mod depth;
 #[cfg(feature = "peers")]
+pub mod meter;
+#[cfg(feature = "peers")]
 pub mod peers;
 #[cfg(any(feature = "peers", feature = "runtimes"))]
 pub mod report;
@@ -9,4 +11,6 @@ pub mod rivals;
 #[cfg(feature = "runtimes")]
 pub mod runtimes;
 pub mod session;
+#[cfg(feature = "peers")]
+pub mod tape;
 pub mod upgrade;

@@ -71,6 +71,19 @@ impl DepthBook for TreeBook {
     }
 }
 
+impl TreeBook {
+    /// Forgets what is deeper than so many levels a side.
+    #[inline]
+    pub fn keep(&mut self, depth: usize) {
+        while self.bids.len() > depth {
+            self.bids.pop_first();
+        }
+        while self.asks.len() > depth {
+            self.asks.pop_last();
+        }
+    }
+}
+
 /// Two sorted arrays, best level last: what most fast programs use.
 #[derive(Clone, Debug, Default)]
 pub struct ArrayBook {

@@ -8,29 +8,25 @@
 //! cargo run --release -p quantumflow-benches --no-default-features --features peers --bin peers -- --help
 //! ```
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::error::Error;
 use std::hint::black_box;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boomnet::stream::ReadHint;
 use clap::{Parser, ValueEnum};
-use nix::time::{ClockId, clock_gettime};
 use quantumflow_benches::depth::Wire;
+use quantumflow_benches::meter::{Counting, allocations, thread_ns};
 use quantumflow_benches::peers::loopback::{Pace, Sender};
 use quantumflow_benches::peers::memory::{Feed, MemoryStream};
 use quantumflow_benches::peers::parse::{OwnScanner, Parse, SerdeTyped, SimdTape, SimdTyped, SonicTyped};
-use quantumflow_benches::peers::receive::{Boomnet, Fast, Own, OwnSession, Probe, Receive, Tungstenite};
+use quantumflow_benches::peers::receive::{Boomnet, Fast, Own, OwnSession, Pipeline, Probe, Receive, Tungstenite};
+use quantumflow_benches::peers::sockets::{Socket, async_socket, runtime};
 use quantumflow_benches::report::{Machine, Row, median, paired_ratio, percentile, range};
-use quantumflow_benches::rivals::{ArrayBook, TreeBook};
+use quantumflow_benches::rivals::{ArrayBook, DepthBook, TreeBook};
 use quantumflow_feeds::Side;
 use quantumflow_feeds::book::Book;
-use tokio::runtime::Runtime;
 
 /// Compares the receive path with other libraries, in turns, and prints ratios.
 #[derive(Debug, Parser)]
@@ -116,43 +112,47 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The name of our engine in every table.
 const OURS: &str = "quantumflow";
 
+fn work<P: Parse, B: DepthBook>() -> Pipeline<P, B> {
+    Pipeline::default()
+}
+
 type MemoryEngine = (&'static str, fn(MemoryStream, u64) -> Box<dyn Receive>);
 
 /// Engines on a stream in memory; the last is ours.
 const MEMORY_ENGINES: [MemoryEngine; 6] = [
     ("tokio-tungstenite, serde_json typed, BTreeMap", |stream, _| {
-        Box::new(Tungstenite::<_, SerdeTyped, TreeBook>::new(runtime(), stream))
+        Box::new(Tungstenite::new(runtime(), stream, work::<SerdeTyped, TreeBook>()))
     }),
     ("fastwebsockets, simd-json typed, BTreeMap", |stream, _| {
-        Box::new(Fast::<_, SimdTyped, TreeBook>::new(runtime(), stream))
+        Box::new(Fast::new(runtime(), stream, work::<SimdTyped, TreeBook>()))
     }),
     ("boomnet, sonic-rs typed, BTreeMap", |stream, _| {
-        Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(stream))
+        Box::new(Boomnet::new(stream, work::<SonicTyped, TreeBook>()))
     }),
     ("boomnet, simd-json tape, sorted array", |stream, _| {
-        Box::new(Boomnet::<_, SimdTape, ArrayBook>::new(stream))
+        Box::new(Boomnet::new(stream, work::<SimdTape, ArrayBook>()))
     }),
     ("quantumflow, whole session", |stream, snapshot_id| {
         Box::new(OwnSession::new(stream, snapshot_id))
     }),
-    (OURS, |stream, _| Box::new(Own::<_, OwnScanner, Book>::new(stream))),
+    (OURS, |stream, _| Box::new(Own::new(stream, work::<OwnScanner, Book>()))),
 ];
 
 fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
     let warm = feed.len() / 5;
     let mut ns = vec![Vec::new(); MEMORY_ENGINES.len()];
-    let mut allocations = vec![Vec::new(); MEMORY_ENGINES.len()];
+    let mut counts = vec![Vec::new(); MEMORY_ENGINES.len()];
     for round in 0..rounds {
         for turn in 0..MEMORY_ENGINES.len() {
             let index = (round + turn) % MEMORY_ENGINES.len();
             let mut engine = MEMORY_ENGINES[index].1(MemoryStream::new(Rc::clone(feed)), feed.snapshot_id);
             let measured = feed.len() - engine.receive(warm);
-            let (ns_before, allocations_before) = (thread_ns(), ALLOCATIONS.get());
+            let (ns_before, allocations_before) = (thread_ns(), allocations());
             engine.receive(feed.len());
-            let (ns_after, allocations_after) = (thread_ns(), ALLOCATIONS.get());
+            let (ns_after, allocations_after) = (thread_ns(), allocations());
             assert_same_book(engine.as_ref(), feed, MEMORY_ENGINES[index].0);
             ns[index].push((ns_after - ns_before) as f64 / measured as f64);
-            allocations[index].push((allocations_after - allocations_before) as f64 / measured as f64);
+            counts[index].push((allocations_after - allocations_before) as f64 / measured as f64);
         }
     }
     let names: Vec<String> = MEMORY_ENGINES.iter().map(|engine| engine.0.to_owned()).collect();
@@ -165,15 +165,7 @@ fn receive_path(feed: &Rc<Feed>, rounds: usize, rows: &mut Vec<Row>) {
         &ns,
         Ratio::TimesFasterByTime,
     );
-    push_rows(
-        rows,
-        "allocations",
-        feed.levels,
-        "1/msg",
-        &names,
-        &allocations,
-        Ratio::None,
-    );
+    push_rows(rows, "allocations", feed.levels, "1/msg", &names, &counts, Ratio::None);
 }
 
 fn parse_only(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) {
@@ -237,21 +229,29 @@ type SocketEngine = (&'static str, fn(std::net::SocketAddr) -> io::Result<Box<dy
 const SOCKET_ENGINES: [SocketEngine; 4] = [
     ("tokio-tungstenite, serde_json typed, BTreeMap", |address| {
         let runtime = runtime();
-        let stream = runtime.block_on(async_connect(address))?;
-        Ok(Box::new(Tungstenite::<_, SerdeTyped, TreeBook>::new(runtime, stream)))
+        let stream = runtime.block_on(async_socket(address))?;
+        Ok(Box::new(Tungstenite::new(
+            runtime,
+            stream,
+            work::<SerdeTyped, TreeBook>(),
+        )))
     }),
     ("fastwebsockets, simd-json typed, BTreeMap", |address| {
         let runtime = runtime();
-        let stream = runtime.block_on(async_connect(address))?;
-        Ok(Box::new(Fast::<_, SimdTyped, TreeBook>::new(runtime, stream)))
+        let stream = runtime.block_on(async_socket(address))?;
+        Ok(Box::new(Fast::new(runtime, stream, work::<SimdTyped, TreeBook>())))
     }),
     ("boomnet, sonic-rs typed, BTreeMap, spinning", |address| {
-        Ok(Box::new(Boomnet::<_, SonicTyped, TreeBook>::new(Socket::connect(
-            address,
-        )?)))
+        Ok(Box::new(Boomnet::new(
+            Socket::connect(address)?,
+            work::<SonicTyped, TreeBook>(),
+        )))
     }),
     (OURS, |address| {
-        Ok(Box::new(Own::<_, OwnScanner, Book>::new(Socket::connect(address)?)))
+        Ok(Box::new(Own::new(
+            Socket::connect(address)?,
+            work::<OwnScanner, Book>(),
+        )))
     }),
 ];
 
@@ -272,6 +272,7 @@ fn wire_to_book(feed: &Feed, rounds: usize, rows: &mut Vec<Row>) -> io::Result<(
                 start,
                 sent_ns,
                 latency_ns: Vec::with_capacity(count),
+                from: 0,
             });
             engine.receive(count);
             sender.join()?;
@@ -410,86 +411,5 @@ fn print(machine: &Machine, args: &Args, rows: &[Row]) {
     }
 }
 
-/// A socket that is read without waiting.
-struct Socket(TcpStream);
-
-impl Socket {
-    fn connect(address: std::net::SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self(stream))
-    }
-}
-
-impl Read for Socket {
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl ReadHint for Socket {
-    fn read_hint(&self) -> bool {
-        true
-    }
-}
-
-async fn async_connect(address: std::net::SocketAddr) -> io::Result<tokio::net::TcpStream> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .expect("a runtime needs an epoll descriptor only")
-}
-
-/// Processor time of this thread: what the neighbours do is not in it, but for the caches they share.
-fn thread_ns() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every Linux has this clock");
-    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-}
-
-/// Counts the allocations of each thread on their way to the system's allocator.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to `System` unchanged, which keeps the contract; a counter beside it cannot break it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises about `layout` are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: `pointer` came from `System` with this `layout`; the caller's promises about `size` are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this `layout`, because every allocation above did.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}

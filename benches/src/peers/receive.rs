@@ -31,27 +31,64 @@ pub struct Probe {
     pub sent_ns: Arc<[AtomicU64]>,
     /// From there to the book, nanoseconds, in the order of the messages.
     pub latency_ns: Vec<u64>,
+    /// The first message that counts.
+    pub from: usize,
+}
+
+impl Probe {
+    /// The message of that place is in the book.
+    #[inline]
+    pub fn applied(&mut self, message: usize) {
+        if message < self.from {
+            return;
+        }
+        let now_ns = self.start.elapsed().as_nanos() as u64;
+        // Acquire: pairs with the sender's Release, which comes before the bytes that were just read.
+        let sent_ns = self.sent_ns[message].load(Ordering::Acquire);
+        self.latency_ns.push(now_ns.saturating_sub(sent_ns));
+    }
+}
+
+/// What is done with the payloads that a WebSocket library hands out.
+pub trait Work {
+    /// The next message.
+    fn message(&mut self, payload: &[u8]);
+    /// The next message, for parsers that work in place.
+    fn message_mut(&mut self, payload: &mut [u8]);
+    /// Messages that were handed out so far.
+    fn applied(&self) -> usize;
+    /// All levels, best first.
+    fn levels(&self, side: Side) -> Vec<(i64, i64)>;
+    /// Where latencies go, if they are asked for.
+    fn probe(&mut self) -> &mut Option<Probe>;
 }
 
 /// Parser and book behind a WebSocket library.
 #[derive(Default)]
 pub struct Pipeline<P, B> {
     parser: P,
-    /// The book.
-    pub book: B,
-    /// Messages in the book.
-    pub applied: usize,
-    /// Where latencies go, if they are asked for.
-    pub probe: Option<Probe>,
+    book: B,
+    applied: usize,
+    probe: Option<Probe>,
 }
 
 impl<P: Parse, B: DepthBook> Pipeline<P, B> {
+    #[inline]
+    fn count(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            probe.applied(self.applied);
+        }
+        self.applied += 1;
+    }
+}
+
+impl<P: Parse, B: DepthBook> Work for Pipeline<P, B> {
     #[inline]
     fn message(&mut self, payload: &[u8]) {
         let book = &mut self.book;
         self.parser
             .parse(payload, |side, price, quantity| book.set(side, price, quantity));
-        self.applied();
+        self.count();
     }
 
     #[inline]
@@ -59,18 +96,20 @@ impl<P: Parse, B: DepthBook> Pipeline<P, B> {
         let book = &mut self.book;
         self.parser
             .parse_mut(payload, |side, price, quantity| book.set(side, price, quantity));
-        self.applied();
+        self.count();
     }
 
     #[inline]
-    fn applied(&mut self) {
-        if let Some(probe) = &mut self.probe {
-            let now_ns = probe.start.elapsed().as_nanos() as u64;
-            // Acquire: pairs with the sender's Release, which comes before the bytes that were just read.
-            let sent_ns = probe.sent_ns[self.applied].load(Ordering::Acquire);
-            probe.latency_ns.push(now_ns.saturating_sub(sent_ns));
-        }
-        self.applied += 1;
+    fn applied(&self) -> usize {
+        self.applied
+    }
+
+    fn levels(&self, side: Side) -> Vec<(i64, i64)> {
+        self.book.levels(side)
+    }
+
+    fn probe(&mut self) -> &mut Option<Probe> {
+        &mut self.probe
     }
 }
 
@@ -86,152 +125,136 @@ pub trait Receive {
     fn take_probe(&mut self) -> Option<Probe>;
 }
 
-macro_rules! pipeline_access {
+macro_rules! work_access {
     () => {
         fn levels(&self, side: Side) -> Vec<(i64, i64)> {
-            self.pipeline.book.levels(side)
+            self.work.levels(side)
         }
 
         fn set_probe(&mut self, probe: Probe) {
-            self.pipeline.probe = Some(probe);
+            *self.work.probe() = Some(probe);
         }
 
         fn take_probe(&mut self) -> Option<Probe> {
-            self.pipeline.probe.take()
+            self.work.probe().take()
         }
     };
 }
 
 /// tokio-tungstenite on a current-thread runtime.
-pub struct Tungstenite<S, P, B> {
+pub struct Tungstenite<S, W> {
     runtime: Runtime,
     socket: WebSocketStream<S>,
-    pipeline: Pipeline<P, B>,
+    work: W,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Tungstenite<S, P, B> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Work> Tungstenite<S, W> {
     /// On a connection after its handshake.
-    pub fn new(runtime: Runtime, stream: S) -> Self {
+    pub fn new(runtime: Runtime, stream: S, work: W) -> Self {
         let socket = runtime.block_on(WebSocketStream::from_raw_socket(stream, TungsteniteRole::Client, None));
-        Self {
-            runtime,
-            socket,
-            pipeline: Pipeline::default(),
-        }
+        Self { runtime, socket, work }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Tungstenite<S, P, B> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Work> Receive for Tungstenite<S, W> {
     fn receive(&mut self, target: usize) -> usize {
-        let Self {
-            runtime,
-            socket,
-            pipeline,
-        } = self;
+        let Self { runtime, socket, work } = self;
         runtime.block_on(async {
-            while pipeline.applied < target {
+            while work.applied() < target {
                 let message = socket
                     .next()
                     .await
                     .expect("the sender sends them all")
                     .expect("a frame of ours");
                 if message.is_text() {
-                    pipeline.message(message.into_data().as_ref());
+                    work.message(message.into_data().as_ref());
                 }
             }
         });
-        pipeline.applied
+        work.applied()
     }
 
-    pipeline_access!();
+    work_access!();
 }
 
 /// fastwebsockets on a current-thread runtime.
-pub struct Fast<S, P, B> {
+pub struct Fast<S, W> {
     runtime: Runtime,
     socket: WebSocket<S>,
-    pipeline: Pipeline<P, B>,
+    work: W,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Fast<S, P, B> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Work> Fast<S, W> {
     /// On a connection after its handshake.
-    pub fn new(runtime: Runtime, stream: S) -> Self {
+    pub fn new(runtime: Runtime, stream: S, work: W) -> Self {
         let socket = WebSocket::after_handshake(stream, FastRole::Client);
-        Self {
-            runtime,
-            socket,
-            pipeline: Pipeline::default(),
-        }
+        Self { runtime, socket, work }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, P: Parse, B: DepthBook> Receive for Fast<S, P, B> {
+impl<S: AsyncRead + AsyncWrite + Unpin, W: Work> Receive for Fast<S, W> {
     fn receive(&mut self, target: usize) -> usize {
-        let Self {
-            runtime,
-            socket,
-            pipeline,
-        } = self;
+        let Self { runtime, socket, work } = self;
         runtime.block_on(async {
-            while pipeline.applied < target {
+            while work.applied() < target {
                 let mut frame = socket.read_frame().await.expect("a frame of ours");
                 if frame.opcode == OpCode::Text {
-                    pipeline.message_mut(frame.payload.to_mut());
+                    work.message_mut(frame.payload.to_mut());
                 }
             }
         });
-        pipeline.applied
+        work.applied()
     }
 
-    pipeline_access!();
+    work_access!();
 }
 
 /// boomnet, polled without waiting.
-pub struct Boomnet<S, P, B> {
+pub struct Boomnet<S, W> {
     socket: Websocket<S>,
-    pipeline: Pipeline<P, B>,
+    work: W,
 }
 
-impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Boomnet<S, P, B> {
+impl<S: Read + std::io::Write + ReadHint, W: Work> Boomnet<S, W> {
     /// On a connection after its handshake.
-    pub fn new(stream: S) -> Self {
+    pub fn new(stream: S, work: W) -> Self {
         Self {
             socket: Websocket::new_with_handshake_complete(stream),
-            pipeline: Pipeline::default(),
+            work,
         }
     }
 }
 
-impl<S: Read + std::io::Write + ReadHint, P: Parse, B: DepthBook> Receive for Boomnet<S, P, B> {
+impl<S: Read + std::io::Write + ReadHint, W: Work> Receive for Boomnet<S, W> {
     fn receive(&mut self, target: usize) -> usize {
-        while self.pipeline.applied < target {
+        while self.work.applied() < target {
             let batch = self.socket.read_batch().expect("a read of ours");
             for frame in batch {
                 if let WebsocketFrame::Text(_, payload) = frame.expect("a frame of ours") {
-                    self.pipeline.message(payload);
+                    self.work.message(payload);
                 }
             }
         }
-        self.pipeline.applied
+        self.work.applied()
     }
 
-    pipeline_access!();
+    work_access!();
 }
 
 /// Ours, polled without waiting.
-pub struct Own<S, P, B> {
+pub struct Own<S, W> {
     stream: S,
     decoder: Decoder,
-    pipeline: Pipeline<P, B>,
+    work: W,
 }
 
-impl<S: Read, P: Parse, B: DepthBook> Own<S, P, B> {
+impl<S: Read, W: Work> Own<S, W> {
     /// On a connection after its handshake.
-    pub fn new(stream: S) -> Self {
+    pub fn new(stream: S, work: W) -> Self {
         Self {
             stream,
             decoder: Decoder::new(Role::Client, Limits::default()),
-            pipeline: Pipeline::default(),
+            work,
         }
     }
 }
@@ -239,9 +262,9 @@ impl<S: Read, P: Parse, B: DepthBook> Own<S, P, B> {
 /// The least room that a read is given.
 const READ_BYTES_MIN: usize = 4 << 10;
 
-impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
+impl<S: Read, W: Work> Receive for Own<S, W> {
     fn receive(&mut self, target: usize) -> usize {
-        while self.pipeline.applied < target {
+        while self.work.applied() < target {
             match self.stream.read(self.decoder.space(READ_BYTES_MIN)) {
                 Ok(0) => panic!("the sender hung up"),
                 Ok(filled) => self.decoder.commit(filled),
@@ -250,14 +273,14 @@ impl<S: Read, P: Parse, B: DepthBook> Receive for Own<S, P, B> {
             }
             while let Some(message) = self.decoder.next_message().expect("a frame of ours") {
                 if let Message::Text(text) = message {
-                    self.pipeline.message(text.as_bytes());
+                    self.work.message(text.as_bytes());
                 }
             }
         }
-        self.pipeline.applied
+        self.work.applied()
     }
 
-    pipeline_access!();
+    work_access!();
 }
 
 /// Ours as the engine runs it: the session checks the chain of update ids, keeps the book and calls a sink.
