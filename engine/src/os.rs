@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::unistd::Pid;
 use quantumflow_feeds::{Clock, Ticks, UnixNanos};
 
 /// Reads the processor's time-stamp counter: about 20 ns in a virtual machine, less on bare metal, no system call.
@@ -122,11 +124,13 @@ pub fn boottime_ns() -> u64 {
 }
 
 /// Pins the calling thread to one processor; `false` where the system refuses or has no such processor.
+///
+/// It is asked for outright, not looked up among the processors that the thread may run on now: those leave out the
+/// isolated ones (`isolcpus=`), which are what a hot thread is pinned to.
 pub fn pin_thread(core: usize) -> bool {
-    core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .into_iter()
-        .any(|id| id.id == core && core_affinity::set_for_current(id))
+    let mut cores = CpuSet::new();
+    let this_thread = Pid::from_raw(0);
+    cores.set(core).is_ok() && sched_setaffinity(this_thread, &cores).is_ok()
 }
 
 /// Locks all memory of the process, so that the hot thread never waits for a page. Needs `LimitMEMLOCK` or a privilege.
@@ -149,6 +153,26 @@ mod tests {
         assert_eq!(base.at(Ticks(1_200)), UnixNanos(50_100));
         assert_eq!(base.at(Ticks(800)), UnixNanos(49_900));
         assert_eq!(base.ticks_in(Duration::from_nanos(500)), 1_000);
+    }
+
+    /// A thread on a host with `isolcpus=` may run on the other processors only, until it asks for an isolated one.
+    #[test]
+    fn a_thread_is_pinned_to_a_processor_that_it_was_kept_from() {
+        let all = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let mut allowed = (0..CpuSet::count()).filter(|core| all.is_set(*core).unwrap());
+        let (Some(first), Some(second)) = (allowed.next(), allowed.next()) else {
+            eprintln!("skipped: one processor is too few to be kept from one");
+            return;
+        };
+        std::thread::spawn(move || {
+            assert!(pin_thread(first));
+            assert!(pin_thread(second), "kept to {first}, asked for {second}");
+            let now = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
+            assert!(now.is_set(second).unwrap() && !now.is_set(first).unwrap());
+            assert!(!pin_thread(CpuSet::count()), "there is no such processor");
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]
