@@ -13,6 +13,7 @@ pub mod log;
 pub mod model;
 pub mod os;
 pub mod replay;
+pub mod tune;
 pub mod wiring;
 
 /// The revision that this was built from, where the build knew it.

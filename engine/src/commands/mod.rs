@@ -14,6 +14,7 @@ mod run;
 mod sim;
 mod top;
 mod training;
+mod tune;
 
 use std::error::Error;
 use std::io;
@@ -60,6 +61,8 @@ enum Command {
     Hdr(hdr::Args),
     /// Run a training command and report it as metrics
     Training(training::Args),
+    /// Look at the host: what costs latency here, and how to change it
+    Tune(tune::Args),
     /// Watch a running engine: rates, stage latencies, predictions, books, threads, events
     Top(top::Args),
 }
@@ -136,6 +139,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Region(args) => region::run(&args),
         Command::Hdr(args) => hdr::run(&args),
         Command::Training(args) => training::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Top(args) => top::run(&args),
     };
     match outcome {

@@ -149,6 +149,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     parse(&fs::read_to_string(path).map_err(read)?, path)
 }
 
+/// The defaults, as far as they do not depend on feeds: there is none.
+pub fn default() -> Result<Config, ConfigError> {
+    let mut config = parse(SMALLEST, Path::new("the defaults"))?;
+    config.feeds.clear();
+    Ok(config)
+}
+
+/// The least that a file has to say.
+const SMALLEST: &str = "[[feed]]\nvenue = \"binance\"\nsymbols = [\"BTCUSDT\"]\n";
+
 /// Checks and resolves `text`; `origin` is only named in errors.
 pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigError> {
     let syntax = |error: &toml::de::Error| ConfigError::Syntax {
