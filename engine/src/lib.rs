@@ -9,6 +9,7 @@ pub mod commands;
 pub mod config;
 pub mod features;
 pub mod hot;
+pub mod jitter;
 pub mod log;
 pub mod model;
 pub mod os;

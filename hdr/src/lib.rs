@@ -34,3 +34,4 @@ pub use follow::{Follower, Tick};
 pub use recorder::{Observed, RecordError, Recorder, RecorderOptions, RecorderTotals};
 pub use select::{Selection, Tags, TooMuch};
 pub use tag::{InvalidTag, Tag};
+pub use time::rfc3339;

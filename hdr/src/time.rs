@@ -31,7 +31,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<u64> {
 }
 
 /// Nanoseconds since the Unix epoch as RFC 3339 in whole seconds, UTC.
-pub(crate) fn rfc3339(unix_ns: u64) -> String {
+pub fn rfc3339(unix_ns: u64) -> String {
     let t = utc(unix_ns);
     let (date, time) = (t.date(), t.time());
     let (year, month, day) = (date.year(), u8::from(date.month()), date.day());

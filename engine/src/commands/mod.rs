@@ -6,6 +6,7 @@
 mod check;
 mod features;
 mod hdr;
+mod jitter;
 mod models;
 mod record;
 mod region;
@@ -63,6 +64,8 @@ enum Command {
     Training(training::Args),
     /// Look at the host: what costs latency here, and how to change it
     Tune(tune::Args),
+    /// Measure how often, and for how long, the host takes a core away
+    Jitter(jitter::Args),
     /// Watch a running engine: rates, stage latencies, predictions, books, threads, events
     Top(top::Args),
 }
@@ -140,6 +143,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Hdr(args) => hdr::run(&args),
         Command::Training(args) => training::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Jitter(args) => jitter::run(&args),
         Command::Top(args) => top::run(&args),
     };
     match outcome {

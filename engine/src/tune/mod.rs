@@ -25,6 +25,7 @@ pub use cpus::{CpuList, InvalidCpuList};
 pub use host::{Host, Seen, Unread};
 pub use interrupts::{Interrupts, Source};
 pub use print::{print_json, print_settings, print_table};
+pub(crate) use timekeeping::stolen_ticks;
 
 use crate::config::Config;
 

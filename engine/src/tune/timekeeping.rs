@@ -69,7 +69,7 @@ pub(super) fn stolen_percent(stat: &Seen, cores: &CpuList) -> Result<Vec<(usize,
 }
 
 /// Of `/proc/stat`: how many ticks of this processor the hypervisor took, and how many there were.
-fn stolen_ticks(stat: &str, core: usize) -> Option<(u64, u64)> {
+pub(crate) fn stolen_ticks(stat: &str, core: usize) -> Option<(u64, u64)> {
     let name = format!("cpu{core}");
     let mut words = stat.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace();
