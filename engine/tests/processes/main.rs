@@ -13,3 +13,4 @@ mod prometheus;
 mod support;
 mod system_calls;
 mod training;
+mod tune;
