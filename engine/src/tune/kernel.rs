@@ -29,10 +29,12 @@ pub(super) fn watchdogs(host: &Host, target: &Target) -> Result<Verdict, Unread>
         verdict = verdict.sysctl(&nmi, "0");
     }
     let others = mask.cpus()?.without(&target.hot);
-    if !watched.is_empty() && !target.hot.is_empty() && !others.is_empty() {
-        verdict = verdict.sysctl(&mask, &others.to_string());
-    }
-    Ok(verdict)
+    Ok(match (watched.is_empty(), target.hot.is_empty(), others.is_empty()) {
+        (true, ..) => verdict,
+        (_, true, _) => verdict.by_hand("name the hot core: it can be taken out of watchdog_cpumask"),
+        (.., true) => verdict.by_hand("echo 0 > /proc/sys/kernel/watchdog: no other core is watched"),
+        _ => verdict.sysctl(&mask, &others.to_string()),
+    })
 }
 
 /// What `tuned` sets in its profile `network-latency`.

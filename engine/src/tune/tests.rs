@@ -53,6 +53,12 @@ fn finding(check: &str, files: &[(&str, &str)], target: &Target) -> Finding {
     find(found, &Tree::of(files).host(), target)
 }
 
+/// A cost comes with what was seen, and with a way to be rid of it.
+fn is_whole(found: &Finding) -> bool {
+    let ways = found.settings.len() + found.by_hand.len() + found.at_boot.len();
+    found.status != Costs || (ways > 0 && !found.seen.is_empty())
+}
+
 /// What a row expects: the status, a piece of what is said, and the settings as `file=value` after the last `/`.
 type Row<'a> = (&'a [(&'a str, &'a str)], Status, &'a str, &'a [&'a str]);
 
@@ -65,11 +71,7 @@ fn expect(check: &str, target: &Target, row: &Row<'_>) {
     let short = |setting: &Setting| format!("{}={}", setting.file.rsplit('/').next().unwrap(), setting.to);
     assert_eq!(found.settings.iter().map(short).collect::<Vec<_>>(), set, "{told}");
     assert_eq!(found.costs.is_some(), status == Status::Costs, "{told}");
-    if status == Status::Costs {
-        let ways = found.settings.len() + found.by_hand.len() + found.at_boot.len();
-        assert!(ways > 0, "how to mend it is not said: {told}");
-        assert!(!found.seen.is_empty(), "what was seen is not said: {told}");
-    }
+    assert!(is_whole(&found), "{told}");
 }
 
 /// Rows of a check with core 1 hot, and the same check on a host without any file.
@@ -637,10 +639,13 @@ fn watchdogs() {
                 "watches core 1",
                 &["watchdog_cpumask=0,2-3"],
             ),
+            (&[(nmi, "0"), (soft, "1"), (mask.0, "1")], Costs, "watches core 1", &[]),
             (&[(nmi, "yes"), (soft, "1"), mask], Unknown, "is not a number", &[]),
             (&[(nmi, "0"), (soft, "1"), (mask.0, "f")], Unknown, "is not a list", &[]),
         ],
     );
+    let files = [ONLINE, (nmi, "0"), (soft, "1"), mask];
+    expect("watchdogs", &target(""), &(&files, Costs, "watches core 0-3", &[]));
 }
 
 #[test]
@@ -957,6 +962,9 @@ proptest! {
         let target = target(["", "1", "0-3"][hot]);
         let findings = survey(&tree.host(), &target);
         prop_assert_eq!(findings.len(), CHECKS.len());
+        for finding in &findings {
+            prop_assert!(is_whole(finding), "{:?}", finding);
+        }
         print_table(&findings, &tree.host(), &target, &mut Vec::new()).unwrap();
         print_json(&findings, &tree.host(), &target, &mut Vec::new()).unwrap();
     }
