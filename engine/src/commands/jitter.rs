@@ -21,12 +21,13 @@ use crate::tune::Host;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  quantumflow jitter --core 3                                       ten seconds on core 3
-  quantumflow jitter --core 3 --seconds 600 --hlog core3.hlog       and then quantumflow hdr heatmap core3.hlog --out core3.svg
+  quantumflow jitter --core 3                                    ten seconds on core 3
+  quantumflow jitter --core 3 --seconds 600 --hlog core3.hlog    the same with a log
+  quantumflow hdr heatmap core3.hlog --out core3.svg             a picture of it
 
-It keeps the core busy for as long as it runs: not on the core of an engine at work. Ctrl-C ends it early, with a report.
-Beside the steals stands what the kernel counted on the core in the same time, with the check of `quantumflow tune` that
-says how to keep it away.")]
+It keeps the core busy while it runs: not on the core of an engine at work. Ctrl-C ends it early, with
+a report. Beside the steals stands what the kernel counted on the core in the same time, with the
+check of `quantumflow tune` that says how to keep it away.")]
 pub(super) struct Args {
     /// The core to measure; without it, the one that the command happens to run on
     #[arg(long, value_name = "N")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Failure, Outcome};
 use crate::config;
-use crate::tune::{self, CpuList, Host, Target};
+use crate::tune::{self, CpuList, Host, InvalidCpuList, Target};
 
 /// Look at the host: what costs latency here, and how to change it. Changes nothing
 #[derive(Debug, clap::Args)]
@@ -15,14 +15,14 @@ Examples:
   quantumflow tune --core 3 --json           for a hot thread on core 3, for programs
   scripts/tune-host --core 3                 the commands that would set what can be set now
 
-Without --config the engine's defaults are assumed. What a finding says and rests on is in docs/tuning.md. The exit code
-is 0 whatever is found: 2 is a wrong command line, 3 a wrong configuration.")]
+Without --config the engine's defaults are assumed. docs/tuning.md says what each finding rests on.
+The exit code is 0 whatever is found; 2 is a wrong command line, 3 a wrong configuration.")]
 pub(super) struct Args {
     /// The engine's configuration: its core, how it waits, where its region lies
     #[arg(long)]
     config: Option<PathBuf>,
     /// The core of the hot thread, or of several engines, as 3 or 2-3,8; goes before the configuration's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_cores)]
     core: Option<CpuList>,
     /// Print everything as JSON
     #[arg(long, conflicts_with = "settings")]
@@ -35,10 +35,14 @@ pub(super) struct Args {
     root: PathBuf,
 }
 
+fn parse_cores(text: &str) -> Result<CpuList, InvalidCpuList> {
+    text.parse().and_then(|cores: CpuList| match cores.is_empty() {
+        false => Ok(cores),
+        true => Err(InvalidCpuList),
+    })
+}
+
 pub(super) fn run(args: &Args) -> Outcome {
-    if args.core.as_ref().is_some_and(CpuList::is_empty) {
-        return Err(Failure::input("--core names no core: say one, as --core 3"));
-    }
     let config = match &args.config {
         Some(path) => config::load(path),
         None => config::default(),

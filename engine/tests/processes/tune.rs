@@ -260,7 +260,9 @@ fn tune_answers_with_0_whatever_it_finds() {
     let (text, _) = good(&tune(&["--config", config.to_str().unwrap()]));
     assert!(text.contains("hot core 0"), "{text}");
     assert_eq!(tune(&["--config", "/nowhere.toml"]).status.code(), Some(3));
-    assert_eq!(tune(&["--json", "--settings"]).status.code(), Some(2));
+    for args in [&["--json", "--settings"][..], &["--core", ""], &["--core", "3-1"]] {
+        assert_eq!(tune(args).status.code(), Some(2), "{args:?}");
+    }
 }
 
 #[test]
