@@ -1,6 +1,6 @@
 //! What of a host costs latency, and how to change it.
 //!
-//! Each check looks at a few files of `/proc` and `/sys` through a [`Host`] and gives a [`Verdict`], or says why it cannot
+//! Each check looks at a few files of `/proc` and `/sys` through a [`Host`] and gives a [`Finding`], or says why it cannot
 //! tell. It changes nothing: what could be written is in the finding, as files and values, and `scripts/tune-host` writes
 //! them. docs/tuning.md says why each matters and where that is written.
 
